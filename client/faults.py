@@ -1,0 +1,38 @@
+"""Faults at a site: the full text stays in the site's log, a code and a remedy leave."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flwr.app import Context
+
+from client.site import site_name
+from medfed.config import Scenario
+from medfed.errors import DataError, MedfedError, SiteError
+
+log = logging.getLogger(__name__)
+
+_REMEDIES: tuple[tuple[type[BaseException], str, str], ...] = (
+    (DataError, "data", "run `medfed data check MANIFEST` at the site"),
+    (MemoryError, "memory", "lower training.batch_size or data.image_size"),
+    (SiteError, "training", "see the site's log"),
+    (Exception, "exception", "see the site's log"),
+)
+
+
+@contextmanager
+def reported(context: Context, scenario: Scenario) -> Iterator[None]:
+    """Turn any fault inside the block into a :class:`SiteError` that is safe to send.
+
+    The cause stays attached, so that a simulation, which runs on one machine, can show the traceback.
+    """
+    try:
+        yield
+    except Exception as fault:
+        code, remedy = next((code, remedy) for cls, code, remedy in _REMEDIES if isinstance(fault, cls))
+        try:
+            site = site_name(context, scenario)
+        except MedfedError:
+            site = f"node {context.node_id}"
+        log.exception("site %s failed", site)
+        raise SiteError(f"site {site}: {code} error ({type(fault).__name__}); {remedy}") from fault

@@ -1,0 +1,55 @@
+"""Which site this is and where its images lie: the site's own configuration, never the message.
+
+``site`` and ``data`` come from the node's configuration (``--node-config 'site="a" data="/path/labels.csv"'``).
+A runtime that only numbers its nodes (Flower's simulation) gives ``partition-id``, which counts through
+``federation.sites``; the path then comes from the environment variable ``MEDFED_DATA``.
+"""
+
+import os
+from functools import lru_cache
+
+from flwr.app import Context
+
+from medfed.config import Scenario, parse_scenario
+from medfed.data.dataset import Dataset, open_dataset
+from medfed.data.location import resolve_path
+from medfed.errors import SiteError
+from medfed.types import SiteData
+
+
+def site_name(context: Context, scenario: Scenario) -> str:
+    """The name of this site.
+
+    Raises:
+        SiteError: the node's configuration names no site and has no usable number.
+    """
+    config = context.node_config
+    if "site" in config:
+        return str(config["site"])
+    sites = sorted(scenario.federation.sites)
+    number = config.get("partition-id")
+    if isinstance(number, int) and 0 <= number < len(sites):
+        return sites[number]
+    raise SiteError(
+        f'node {context.node_id}: no site name; expected --node-config \'site="..." data="..."\', '
+        f"or a partition-id below {len(sites)} (federation.sites), got {dict(config)}"
+    )
+
+
+def site_data(context: Context, scenario: Scenario) -> SiteData:
+    """This site's images, decoded and memory-mapped; remembered for the next message.
+
+    Raises:
+        SiteError: the configuration names no data. DataError: the data are not as they must be.
+    """
+    site = site_name(context, scenario)
+    path = str(context.node_config.get("data", "") or os.environ.get("MEDFED_DATA", ""))
+    if not path:
+        raise SiteError(f'site {site}: no data; expected --node-config data="PATH" or the variable MEDFED_DATA')
+    return _dataset(path, scenario.travelling().to_toml()).site(site)
+
+
+@lru_cache(maxsize=2)
+def _dataset(path: str, scenario_toml: str) -> Dataset:
+    scenario = parse_scenario(scenario_toml)
+    return open_dataset(resolve_path(path), scenario.data, scenario.model_task, scenario.seed)

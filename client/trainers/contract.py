@@ -1,0 +1,22 @@
+"""What a local trainer is."""
+
+from typing import Protocol, runtime_checkable
+
+from torch import nn
+
+from medfed.config import Scenario
+from medfed.training.local import LocalResult
+from medfed.types import ImageSet
+
+
+@runtime_checkable
+class Trainer(Protocol):
+    """Trains ``model``, which holds the round's global weights, in place on the site's training images.
+
+    All randomness derives from ``(scenario.seed, site, round_number, purpose)``; nothing else is remembered
+    between rounds.
+    """
+
+    def __call__(
+        self, model: nn.Module, images: ImageSet, scenario: Scenario, site: str, round_number: int
+    ) -> LocalResult: ...

@@ -1,0 +1,1 @@
+"""Data: manifests and other sources, checks, decoding with a cache, partitioners, transforms, bundled samples."""

@@ -1,0 +1,1 @@
+"""Bundled real data, each folder with its licence and attribution; see README.md."""

@@ -1,0 +1,43 @@
+"""Errors that a user can mend.
+
+Each message is one line that says what is wrong, where (file, key, row, site), what was expected, what was
+got and what to do. Misuse in code raises ``ValueError``; invariants of our own are ``assert``.
+"""
+
+
+class MedfedError(Exception):
+    """Base of every error that a user can mend; ``exit_code`` is what the command line ends with."""
+
+    exit_code = 2
+
+
+class ScenarioError(MedfedError):
+    """The scenario file, or an override of it, says something that cannot run."""
+
+
+class DataError(MedfedError):
+    """Images, masks or the manifest are not as they must be."""
+
+
+class RunFolderError(MedfedError):
+    """The folder of a run exists already, is damaged, or cannot be written."""
+
+
+class SiteError(MedfedError):
+    """A site could not do its part of a round."""
+
+    exit_code = 4
+
+
+class UpdateError(SiteError):
+    """What a site sent cannot be folded into the global model."""
+
+
+class QuorumError(MedfedError):
+    """Too few sites answered for a round to count."""
+
+    exit_code = 4
+
+
+class StopRequested(Exception):  # noqa: N818 - a request, not a fault
+    """The user asked to stop; raised by a listener and honoured at the next safe point."""

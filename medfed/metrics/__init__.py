@@ -1,0 +1,1 @@
+"""Metrics as pure functions under sample weights, and their intervals."""

@@ -1,0 +1,1 @@
+"""Results -> figures -> pages and tables. Pure: reads results, runs nothing, never imports torch."""

@@ -1,0 +1,47 @@
+"""The closing table on the console: the headline metric per site for the three models."""
+
+from rich.table import Table
+from rich.text import Text
+
+from medfed.report.tables import three_way
+from medfed.report.text import direction, interval, metric_title, number, percent, short
+from medfed.results import Estimate, Summary
+
+
+def summary_table(summary: Summary) -> Table:
+    """Per site federated, local-only and pooled with 95 % intervals, the mean over sites, and a caption.
+
+    Names are shown literally: no markup in them is interpreted.
+    """
+    found = three_way(summary, summary.headline_metric)
+    title = f"{metric_title(summary.headline_metric)} on test images ({direction(summary.headline_metric)})"
+    table = Table(title=Text(title), caption=Text(caption(summary)), caption_justify="left", title_justify="left")
+    table.add_column("site", overflow="fold")
+    for heading in ("federated", "local only", "pooled"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("n", justify="right")
+    table.add_column("federated against local")
+    for row in found.rows:
+        name = f"{row.label} (left out)" if row.left_out else row.label
+        n = Text("" if row.n is None else str(row.n))
+        table.add_row(Text(name), *map(_cell, row.estimates), n, Text(str(row.difference or "")))
+    table.add_section()
+    table.add_row(Text(found.mean.label, style="bold"), *map(_cell, found.mean.estimates), Text(""), Text(""))
+    return table
+
+
+def caption(summary: Summary) -> str:
+    """The line below the table: how the run ended and how much of the gap to the pooled model is closed."""
+    gap = summary.gap_closed.get(summary.headline_metric)
+    closed = "gap closed: not known" if gap is None else f"gap closed: {percent(gap)}"
+    best = summary.best_local_site.get(summary.headline_metric)
+    between = f" (0 % = best single-site model, {short(best)}; 100 % = pooled)" if best else ""
+    return f"{summary.status} after {summary.rounds} rounds; {closed}{between}. Ranges are 95 % intervals."
+
+
+def _cell(estimate: Estimate | None) -> Text:
+    text = Text(number(estimate.value if estimate else None))
+    ends = interval(estimate)
+    if ends:
+        text.append(f" {ends}", style="dim")
+    return text

@@ -1,0 +1,98 @@
+"""The folder of a run: where each result lies, written so that a crash leaves no half file."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from urllib.parse import quote
+
+from medfed.config import Scenario
+from medfed.environment import describe_environment
+from medfed.errors import RunFolderError
+from medfed.params import save_weights
+from medfed.results import RoundResult, Summary, write_json
+from medfed.types import Update, Weights
+
+_MAX_NAME = 120
+
+
+def file_name(site: str) -> str:
+    """A site's name as a safe name of a file: percent-encoded, no leading dot, long ones cut and hashed."""
+    safe = quote(site, safe=" ").replace(".", "%2E")
+    if len(safe) > _MAX_NAME:
+        safe = f"{safe[:_MAX_NAME]}-{hashlib.sha256(site.encode()).hexdigest()[:12]}"
+    return safe
+
+
+def prepare(folder: Path, overwrite: bool) -> None:
+    """Make sure that ``folder`` can be written: absent, or removed where ``overwrite`` allows it.
+
+    Raises:
+        RunFolderError: it exists and ``overwrite`` is false, or it is no run folder of ours.
+    """
+    if not folder.exists():
+        return
+    if not overwrite:
+        raise RunFolderError(f"{folder}: exists already; choose another --out, or give --overwrite to replace it")
+    if not (folder / "scenario.toml").is_file():
+        raise RunFolderError(f"{folder}: is not the folder of a run (no scenario.toml), so it is not overwritten; remove it yourself")
+    shutil.rmtree(folder)
+
+
+class RunFolder:
+    """Writer for one run's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def start(self, scenario: Scenario, command: str) -> None:
+        """Create the folder with what is about to run.
+
+        Raises:
+            RunFolderError: the folder cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / "scenario.toml").write_text(scenario.to_toml())
+            (self.path / "rounds.jsonl").write_text("")
+            environment = describe_environment(scenario.engine.deterministic, command)
+            (self.path / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
+        except OSError as error:
+            raise RunFolderError(f"{self.path}: cannot be written: {error}; choose another --out") from error
+
+    def add_round(self, result: RoundResult) -> None:
+        """Append one line to ``rounds.jsonl``."""
+        with (self.path / "rounds.jsonl").open("a") as file:
+            file.write(result.model_dump_json() + "\n")
+
+    def checkpoint(self, round_number: int, weights: Weights, state: Weights) -> None:
+        """Write global weights and strategy state of ``round_number``, then remove older checkpoints."""
+        folder = self.path / "checkpoints" / str(round_number)
+        save_weights(folder / "model.safetensors", weights, {"round": round_number})
+        save_weights(folder / "state.safetensors", state, {"round": round_number})
+        for older in folder.parent.iterdir():
+            if older != folder:
+                shutil.rmtree(older)
+
+    def record_global(self, round_number: int, weights: Weights) -> None:
+        """Keep the global weights that a recorded round started from (no site's file name has a dot inside)."""
+        save_weights(self._recorded(round_number) / "global.weights.safetensors", weights, {"round": round_number})
+
+    def record_update(self, round_number: int, update: Update) -> None:
+        """Keep a real update for later audits."""
+        metadata = {
+            "site": update.site, "round": round_number, "num_examples": update.num_examples, "num_steps": update.num_steps,
+        }
+        save_weights(self._recorded(round_number) / f"{file_name(update.site)}.safetensors", update.tensors, metadata)
+
+    def _recorded(self, round_number: int) -> Path:
+        return self.path / "recorded" / str(round_number)
+
+    def finish(self, weights: Weights, summary: Summary) -> None:
+        """Write the final model and the summary."""
+        save_weights(self.path / "model.safetensors", weights)
+        self.write_summary(summary)
+
+    def write_summary(self, summary: Summary) -> None:
+        """Write ``summary.json``."""
+        write_json(self.path / "summary.json", summary)

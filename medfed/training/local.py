@@ -1,0 +1,92 @@
+"""Local training: plain mini-batch descent on one site's images."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from medfed.config import Scenario, TrainingConfig
+from medfed.errors import SiteError
+from medfed.rng import derive_seed, numpy_generator, torch_generator
+from medfed.types import ImageSet
+
+
+@dataclass(frozen=True)
+class LocalResult:
+    """What a site reports of its training: steps taken, images it holds, mean loss over the steps."""
+
+    num_steps: int
+    num_examples: int
+    loss: float
+
+
+def steps_per_round(training: TrainingConfig, num_images: int) -> int:
+    """Optimizer steps that a site with ``num_images`` takes in a round."""
+    if training.local_steps is not None:
+        return training.local_steps
+    assert training.local_epochs is not None
+    return training.local_epochs * math.ceil(num_images / training.batch_size)
+
+
+def lr_scale(training: TrainingConfig, round_number: int) -> float:
+    """Factor on the learning rate in round 1..rounds: 1, or half a cosine that ends near 0."""
+    if training.schedule == "constant":
+        return 1.0
+    return 0.5 * (1.0 + math.cos(math.pi * (round_number - 1) / training.rounds))
+
+
+def batches(num_images: int, batch_size: int, num_steps: int, generator: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """``num_steps`` batches from shuffled epochs; batches of an epoch differ by at most one image in size."""
+    parts = math.ceil(num_images / batch_size)
+    done = 0
+    while True:
+        for positions in np.array_split(generator.permutation(num_images), parts):
+            if done == num_steps:
+                return
+            done += 1
+            yield positions.astype(np.int64)
+
+
+def train_local(
+    model: nn.Module, images: ImageSet, scenario: Scenario, site: str, round_number: int, num_steps: int | None = None
+) -> LocalResult:
+    """Train ``model`` in place for one round.
+
+    Args:
+        model: holds the round's starting weights.
+        images: the site's training images.
+        scenario: batch size, optimizer, loss, transforms, schedule.
+        site: names the random streams, so that a site's draws do not depend on the others.
+        round_number: 1..rounds.
+        num_steps: optimizer steps; by default what the scenario asks of a site with so many images.
+
+    Raises:
+        SiteError: the loss is not finite.
+    """
+    training = scenario.training
+    steps = steps_per_round(training, len(images)) if num_steps is None else num_steps
+    counts = torch.tensor(images.class_counts(len(scenario.task.classes)))
+    optimizer = training.optimizer(model.parameters(), lr_scale(training, round_number))
+    noise = torch_generator(scenario.seed, site, round_number, "transforms")
+    order = numpy_generator(scenario.seed, site, round_number, "batches")
+    total = 0.0
+    model.train()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(scenario.seed, site, round_number, "layers"))  # dropout and the like
+        for positions in batches(len(images), training.batch_size, steps, order):
+            inputs, targets = images.batch(positions)
+            for transform in training.transforms:
+                inputs, targets = transform(inputs, targets, noise)
+            optimizer.zero_grad(set_to_none=True)
+            loss = training.loss(model(inputs), targets, counts)
+            loss.backward()
+            optimizer.step()
+            total += float(loss.detach())
+    mean = total / steps
+    if not math.isfinite(mean):
+        raise SiteError(f"site {site}, round {round_number}: the training loss is {mean}; lower training.optimizer.lr")
+    return LocalResult(steps, len(images), mean)

@@ -1,0 +1,34 @@
+"""The Flower ServerApp: the same object on the in-process grid, on Ray and on a SuperLink.
+
+Run config: ``scenario`` is the scenario as TOML text, ``out`` the folder in which the run's folder is made
+(default ``runs``), ``command`` what the user typed.
+"""
+
+from pathlib import Path
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from medfed.config import parse_scenario
+from medfed.errors import ScenarioError
+from medfed.run_folder import RunFolder
+from server.federation import federate
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run one federated training from join to final evaluation, and write its folder.
+
+    Raises:
+        ScenarioError: no scenario was given, or it is not valid.
+    """
+    text = str(context.run_config.get("scenario", ""))
+    if not text:
+        raise ScenarioError('run-config key "scenario": is empty; give the scenario as TOML text')
+    scenario = parse_scenario(text, "run-config scenario")
+    out = Path(str(context.run_config.get("out", "")) or "runs")
+    folder = RunFolder(out / scenario.name)
+    folder.start(scenario, str(context.run_config.get("command", "")) or "flwr run")
+    federate(grid, scenario, folder)

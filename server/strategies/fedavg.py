@@ -1,0 +1,33 @@
+"""Federated averaging (McMahan et al., AISTATS 2017, Algorithm 1), written on differences.
+
+    w <- w + sum_k p_k (w_k - w),   p_k = n_k / sum n  or  1 / K
+
+which equals the mean of the local weights. Integer buffers are rounded to the nearest.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from medfed.params import cast_like
+from medfed.registry import plugin
+from medfed.types import Update, Weights
+
+
+@plugin
+class FedAvg:
+    """Mean of the sites' changes, weighted by image counts or uniformly.
+
+    Attributes:
+        weighting: ``examples`` (image counts as the sites state them) or ``uniform``.
+        max_examples: policy cap on a site's stated count, since the server trusts no number from a site.
+    """
+
+    weighting: Literal["examples", "uniform"] = "examples"
+    max_examples: Annotated[int, Field(ge=1)] = 1_000_000
+
+    def weight(self, update: Update) -> float:
+        return 1.0 if self.weighting == "uniform" else float(min(update.num_examples, self.max_examples))
+
+    def __call__(self, weights: Weights, mean: Weights, state: Weights) -> tuple[Weights, Weights]:
+        return {name: cast_like(value + mean[name], value) for name, value in weights.items()}, state

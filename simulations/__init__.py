@@ -1,0 +1,1 @@
+"""Federations inside one machine: the in-process grid, baselines, benchmarks, bundled scenarios."""

@@ -1,0 +1,60 @@
+"""``medfed simulate``: a thin shell over :func:`simulations.run.simulate`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from medfed.errors import StopRequested
+
+app = typer.Typer(add_completion=False)
+
+EXIT_DEGRADED = 3
+EXIT_INTERRUPTED = 130
+
+
+@app.command()
+def simulate(
+    scenario: Annotated[Path, typer.Argument(help="The scenario, a TOML file.", show_default=False)],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the scenario, e.g. training.rounds=3."),
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option("--leave-out", metavar="SITE", help="Train without this site, test on it.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The run's folder is made in here.")] = Path("runs"),
+    overwrite: Annotated[bool, typer.Option(help="Replace an earlier run of the same name.")] = False,
+    quiet: Annotated[bool, typer.Option(help="No line per round.")] = False,
+) -> None:
+    """Train across the sites of SCENARIO in this machine, compare with local and pooled models, write a page.
+
+    Exit codes: 0 completed, 2 bad input, 3 degraded (a site failed), 4 stopped (too few sites), 130 Ctrl-C.
+    """
+    from medfed.config import load_scenario
+    from medfed.report.console import summary_table
+    from medfed.results import Status
+    from simulations.progress import watching
+    from simulations.run import simulate as run_simulation
+
+    changes = list(overrides or [])
+    if leave_out:
+        quoted = ", ".join(f"'{site}'" for site in leave_out)
+        changes.append(f"federation.leave_out=[{quoted}]")
+    loaded = load_scenario(scenario, tuple(changes))
+    console = Console()
+    command = "medfed " + " ".join(sys.argv[1:])
+    try:
+        with watching(console, verbose=not quiet) as progress:
+            result = run_simulation(loaded, out=out, overwrite=overwrite, listener=progress, command=command)
+    except StopRequested as reason:
+        console.print(f"[yellow]STOPPED[/] {reason}; what was finished is in {out / loaded.name}", highlight=False)
+        raise typer.Exit(EXIT_INTERRUPTED) from reason
+    console.print(summary_table(result.summary))
+    for warning in result.summary.warnings:
+        console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)
+    console.print(f"{result.status}  page: {result.folder / 'report.html'}", highlight=False, markup=False)
+    if result.status is Status.DEGRADED:
+        raise typer.Exit(EXIT_DEGRADED)
