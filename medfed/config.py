@@ -6,12 +6,12 @@ Nothing is coerced silently: an unknown key, a wrong type or a value out of rang
 """
 
 import re
+import tomllib
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-import tomllib
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -202,7 +202,9 @@ class Scenario(Section):
         metrics = {"classification": ("auroc", "balanced_accuracy", "accuracy"), "segmentation": ("dice", "iou")}
         allowed = metrics[self.task.kind]
         if self.evaluation.headline is not None and self.evaluation.headline not in allowed:
-            raise ValueError(f'evaluation.headline "{self.evaluation.headline}" does not suit {self.task.kind}; allowed: {", ".join(allowed)}')
+            raise ValueError(
+                f'evaluation.headline "{self.evaluation.headline}" does not suit {self.task.kind}; allowed: {", ".join(allowed)}'
+            )
         heads = self.training.loss.heads
         if self.task.head not in heads:
             raise ValueError(f'training.loss works on head {", ".join(heads)}, but task.head is "{self.task.head}"')
@@ -211,9 +213,8 @@ class Scenario(Section):
                 raise ValueError(f'{key} serves {", ".join(plugin.kinds)}, but task.kind is "{self.task.kind}"')
         weights = getattr(self.training.loss, "class_weights", None)
         if isinstance(weights, tuple) and len(weights) != len(self.task.classes):
-            raise ValueError(
-                f"training.loss.class_weights: expected {len(self.task.classes)} numbers, one per class, got {len(weights)}"
-            )
+            expected = f"expected {len(self.task.classes)} numbers, one per class"
+            raise ValueError(f"training.loss.class_weights: {expected}, got {len(weights)}")
         rounds = self.training.rounds
         wrong = [r for r in self.record.rounds if r == 0 or abs(r) > rounds]
         if wrong:

@@ -75,7 +75,9 @@ def unpack_weights(record: ArrayRecord) -> Weights:
 
 def _unpack(name: str, array: Array) -> Tensor:
     if array.stype != STYPE or array.dtype not in _DTYPES:
-        raise UpdateError(f'tensor "{name}": expected {STYPE} in one of {", ".join(_DTYPES)}, got {array.stype} {array.dtype}')
+        raise UpdateError(
+            f'tensor "{name}": expected {STYPE} in one of {", ".join(_DTYPES)}, got {array.stype} {array.dtype}'
+        )
     dtype = np.dtype(array.dtype)
     expected = math.prod(array.shape) * dtype.itemsize
     if min(array.shape, default=0) < 0 or len(array.data) != expected:
@@ -83,7 +85,9 @@ def _unpack(name: str, array: Array) -> Tensor:
     return torch.from_numpy(np.frombuffer(array.data, dtype).copy().reshape(array.shape))
 
 
-def request(scenario_toml: str, round_number: int, weights: ArrayRecord, split: Split = "train", intervals: bool = False) -> RecordDict:
+def request(
+    scenario_toml: str, round_number: int, weights: ArrayRecord, split: Split = "train", intervals: bool = False
+) -> RecordDict:
     """Ask a site to train (``split="train"``) or to evaluate on ``split``; ``weights`` are packed once a round."""
     config = ConfigRecord({"scenario": scenario_toml, "round": round_number, "split": split, "intervals": intervals})
     return RecordDict({WEIGHTS: weights, CONFIG: config})
@@ -111,7 +115,11 @@ def info_reply(info: SiteInfo) -> RecordDict:
     """A site's answer to :func:`introduction`."""
     counts = list(info.class_counts)
     config: dict[str, str | int | list[int]] = {
-        "site": info.site, "train": info.num_train, "val": info.num_val, "test": info.num_test, "class-counts": counts,
+        "site": info.site,
+        "train": info.num_train,
+        "val": info.num_val,
+        "test": info.num_test,
+        "class-counts": counts,
     }
     return RecordDict({CONFIG: ConfigRecord(config)})  # type: ignore[arg-type]
 
@@ -126,7 +134,9 @@ def read_info(content: RecordDict) -> SiteInfo:
 def update_reply(update: Update, seconds: float) -> RecordDict:
     """A site's update and what it says about it."""
     metrics: dict[str, int | float | list[int] | list[float]] = {
-        "num-examples": update.num_examples, "num-steps": update.num_steps, "seconds": seconds,
+        "num-examples": update.num_examples,
+        "num-steps": update.num_steps,
+        "seconds": seconds,
     }
     metrics |= {f"metric.{name}": value for name, value in update.metrics.items()}
     return RecordDict({UPDATE: pack_weights(update.tensors), METRICS: MetricRecord(metrics)})
@@ -139,8 +149,12 @@ def read_update(site: str, content: RecordDict) -> tuple[Update, float]:
         UpdateError: the reply lacks a part, or a tensor is malformed.
     """
     if UPDATE not in content.array_records or METRICS not in content.metric_records:
-        raise UpdateError(f"site {site}: the reply must hold {UPDATE} and {METRICS}, got {', '.join(content) or 'nothing'}")
-    numbers = {name: float(value) for name, value in content.metric_records[METRICS].items() if not isinstance(value, list)}
+        raise UpdateError(
+            f"site {site}: the reply must hold {UPDATE} and {METRICS}, got {', '.join(content) or 'nothing'}"
+        )
+    numbers = {
+        name: float(value) for name, value in content.metric_records[METRICS].items() if not isinstance(value, list)
+    }
     missing = {"num-examples", "num-steps", "seconds"} - numbers.keys()
     if missing:
         raise UpdateError(f"site {site}: the reply lacks {', '.join(sorted(missing))}")
@@ -179,5 +193,9 @@ def read_evaluation(content: RecordDict) -> Evaluation:
 
 def _estimate(fields: dict[str, int | float]) -> Estimate:
     return Estimate(
-        value=fields.get("value"), low=fields.get("low"), high=fields.get("high"), n=int(fields["n"]), se=fields.get("se"),
+        value=fields.get("value"),
+        low=fields.get("low"),
+        high=fields.get("high"),
+        n=int(fields["n"]),
+        se=fields.get("se"),
     )

@@ -47,9 +47,10 @@ def unflatten(vector: Float[Tensor, " parameters"], like: Weights) -> Weights:
     """
     if vector.numel() != num_values(like):
         raise ValueError(f"vector has {vector.numel()} values, the weights have {num_values(like)}")
-    parts = vector.split([value.numel() for value in like.values()])
+    parts = torch.split(vector, [value.numel() for value in like.values()])
     return {
-        name: cast_like(part.reshape(value.shape), value) for (name, value), part in zip(like.items(), parts, strict=True)
+        name: cast_like(part.reshape(value.shape), value)
+        for (name, value), part in zip(like.items(), parts, strict=True)
     }
 
 

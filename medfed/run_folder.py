@@ -35,7 +35,9 @@ def prepare(folder: Path, overwrite: bool) -> None:
     if not overwrite:
         raise RunFolderError(f"{folder}: exists already; choose another --out, or give --overwrite to replace it")
     if not (folder / "scenario.toml").is_file():
-        raise RunFolderError(f"{folder}: is not the folder of a run (no scenario.toml), so it is not overwritten; remove it yourself")
+        raise RunFolderError(
+            f"{folder}: is not the folder of a run (no scenario.toml), so it is not overwritten; remove it yourself"
+        )
     shutil.rmtree(folder)
 
 
@@ -81,7 +83,10 @@ class RunFolder:
     def record_update(self, round_number: int, update: Update) -> None:
         """Keep a real update for later audits."""
         metadata = {
-            "site": update.site, "round": round_number, "num_examples": update.num_examples, "num_steps": update.num_steps,
+            "site": update.site,
+            "round": round_number,
+            "num_examples": update.num_examples,
+            "num_steps": update.num_steps,
         }
         save_weights(self._recorded(round_number) / f"{file_name(update.site)}.safetensors", update.tensors, metadata)
 

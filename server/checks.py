@@ -16,12 +16,14 @@ def check_update(update: Update, weights: Weights) -> None:
     if update.tensors.keys() != weights.keys():
         missing = sorted(weights.keys() - update.tensors.keys())
         extra = sorted(update.tensors.keys() - weights.keys())
-        raise UpdateError(f"{where}: tensor names differ from the global model: missing {missing[:3]}, unknown {extra[:3]}")
+        raise UpdateError(
+            f"{where}: tensor names differ from the global model: missing {missing[:3]}, unknown {extra[:3]}"
+        )
     for name, value in update.tensors.items():
         expected = weights[name]
         if value.shape != expected.shape or value.dtype != expected.dtype:
             raise UpdateError(
-                f'{where}: tensor "{name}": expected {_form(expected)}, got {_form(value)}; do all sites run one version?'
+                f'{where}: tensor "{name}": expected {_form(expected)}, got {_form(value)}; is its medfed the same?'
             )
         # One sum tells of any NaN or Inf in a single pass; only a suspicious one is looked at again.
         if value.is_floating_point() and not bool(value.sum().isfinite()) and not bool(value.isfinite().all()):

@@ -41,8 +41,14 @@ def window_size(scenario: Scenario, weights: Weights) -> int:
 
 
 def exchange(
-    grid: Grid, nodes: Mapping[str, int], message_type: str, content: Callable[[], RecordDict], *, round_number: int,
-    deadline_seconds: float, window: int,
+    grid: Grid,
+    nodes: Mapping[str, int],
+    message_type: str,
+    content: Callable[[], RecordDict],
+    *,
+    round_number: int,
+    deadline_seconds: float,
+    window: int,
 ) -> Iterator[tuple[str, Reply]]:
     """Send ``content()`` to every node of ``nodes`` (site -> node id) and yield ``(site, reply)`` by site name.
 
@@ -85,7 +91,9 @@ def _expire(open_messages: dict[str, tuple[str, float]], ready: dict[str, Reply]
     for message_id, (site, deadline) in list(open_messages.items()):
         if now > deadline:
             del open_messages[message_id]
-            ready[site] = _fault(site, "deadline", f"no reply within {seconds:g} s", "raise federation.deadline_seconds")
+            ready[site] = _fault(
+                site, "deadline", f"no reply within {seconds:g} s", "raise federation.deadline_seconds"
+            )
 
 
 def _fault(site: str, code: str, cause: str, remedy: str, detail: str = "") -> Fault:

@@ -35,8 +35,13 @@ class Roster:
         new = {f"node-{node:020d}": node for node in grid.get_node_ids() if node not in self.known}
         text = scenario.travelling().to_toml()
         replies = exchange(
-            grid, new, MessageType.QUERY, lambda: messages.introduction(text), round_number=0,
-            deadline_seconds=scenario.federation.deadline_seconds, window=64,
+            grid,
+            new,
+            MessageType.QUERY,
+            lambda: messages.introduction(text),
+            round_number=0,
+            deadline_seconds=scenario.federation.deadline_seconds,
+            window=64,
         )
         for label, reply in replies:
             self.known.add(new[label])

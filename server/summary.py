@@ -5,7 +5,17 @@ from collections.abc import Sequence
 from medfed.config import Scenario
 from medfed.messages import SiteInfo
 from medfed.metrics.intervals import mean_over_sites
-from medfed.results import UNBOUNDED, Evaluation, Failure, MeanSummary, Metrics, RoundResult, SiteSummary, Status, Summary
+from medfed.results import (
+    UNBOUNDED,
+    Evaluation,
+    Failure,
+    MeanSummary,
+    Metrics,
+    RoundResult,
+    SiteSummary,
+    Status,
+    Summary,
+)
 from server.evaluation import Evaluations
 from server.roster import Roster
 

@@ -54,7 +54,9 @@ def train_baseline(scenario: Scenario, dataset: Dataset, task: Task) -> Baseline
     """Train one baseline from the run's initial weights and test it at every site."""
     sites = [dataset.site(site) for site in training_sites(scenario)]
     data = pool(sites) if task.kind == "pooled" else dataset.site(task.site)
-    steps = [steps_per_round(scenario.training, len(site.train)) for site in (sites if task.kind == "pooled" else [data])]
+    steps = [
+        steps_per_round(scenario.training, len(site.train)) for site in (sites if task.kind == "pooled" else [data])
+    ]
     with deterministic(scenario.engine.deterministic):
         weights = _train(scenario, data, sum(steps))
         return Baseline(task, weights, tests_at_all_sites(scenario, dataset, weights))

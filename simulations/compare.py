@@ -55,7 +55,9 @@ def best_local(everywhere: Mapping[str, Metrics]) -> dict[str, str]:
     return found
 
 
-def gaps_closed(mean: MeanSummary, everywhere: Mapping[str, Metrics], best: Mapping[str, str]) -> dict[str, float | None]:
+def gaps_closed(
+    mean: MeanSummary, everywhere: Mapping[str, Metrics], best: Mapping[str, str]
+) -> dict[str, float | None]:
     """(federated - best local) / (pooled - best local) per metric; None where there is no gap to close."""
     if mean.federated is None or mean.pooled is None:
         return {}

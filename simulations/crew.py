@@ -85,7 +85,9 @@ def work(scenario: Scenario, dataset: Dataset, folder: Path) -> None:
         events.emit(events.StageDone("baselines", _num_done(folder, tasks), len(tasks)))
 
 
-def finish(scenario: Scenario, dataset: Dataset, folder: Path, started: list[subprocess.Popen[bytes]]) -> dict[Task, Tests]:
+def finish(
+    scenario: Scenario, dataset: Dataset, folder: Path, started: list[subprocess.Popen[bytes]]
+) -> dict[Task, Tests]:
     """Help with what is left, wait for the helpers, and read every baseline's tests.
 
     Raises:

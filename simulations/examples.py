@@ -44,7 +44,9 @@ def ranked(scores: Any) -> dict[str, int]:
     return {"best": int(order[0]), "median": int(order[len(order) // 2]), "worst": int(order[-1])}
 
 
-def _example(model: nn.Module, images: ImageSet, position: int, scenario: Scenario) -> tuple[dict[str, Any], dict[str, Any]]:
+def _example(
+    model: nn.Module, images: ImageSet, position: int, scenario: Scenario
+) -> tuple[dict[str, Any], dict[str, Any]]:
     batch, target = images.batch(np.array([position]))
     with torch.no_grad():
         probabilities = predict_batch(model, batch, scenario.model_task)[0]
@@ -56,5 +58,9 @@ def _example(model: nn.Module, images: ImageSet, position: int, scenario: Scenar
     else:
         classes = scenario.task.classes
         truth = int(target[0])
-        entry |= {"truth": classes[truth], "prediction": classes[int(predicted)], "probability": float(probabilities[truth])}
+        entry |= {
+            "truth": classes[truth],
+            "prediction": classes[int(predicted)],
+            "probability": float(probabilities[truth]),
+        }
     return entry, maps

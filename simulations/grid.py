@@ -76,6 +76,8 @@ class InProcessGrid(Grid):
     def set_run(self, run: object) -> None:
         """There is no Flower run here."""
 
-    def create_message(self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None) -> Message:
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
         """A message, as :class:`flwr.app.Message` makes it."""
         return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)

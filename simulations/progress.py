@@ -38,6 +38,7 @@ class ConsoleProgress:
         self._stop = True
 
     def __call__(self, event: events.Event) -> None:
+        """Show ``event``; raises StopRequested where a stop was asked for."""
         match event:
             case events.RoundStarted(round=number, rounds=total, num_sites=num_sites):
                 self._site_number, self._num_sites = 0, num_sites
@@ -51,12 +52,15 @@ class ConsoleProgress:
                 self._console.print(f"[bold red]site {escape(site)} failed:[/] {escape(cause)}", highlight=False)
                 if detail:
                     self._console.print(escape(detail.rstrip()), style="dim", highlight=False)
-            case events.RoundDone(round=number, rounds=total, loss=loss, metric_name=name, metric=metric, seconds=seconds):
+            case events.RoundDone(
+                round=number, rounds=total, loss=loss, metric_name=name, metric=metric, seconds=seconds
+            ):
                 self._update("rounds", number, total, "")
                 shown = "-" if metric is None else f"{metric:.3f}"
                 if self._verbose:
                     self._console.print(
-                        f"round {number:>3}/{total}  loss {loss:.4f}  val {name} {shown}  {seconds:.1f} s", highlight=False
+                        f"round {number:>3}/{total}  loss {loss:.4f}  val {name} {shown}  {seconds:.1f} s",
+                        highlight=False,
                     )
             case events.StageDone(name=name, done=done, total=total):
                 self._update(name, done, total, "")

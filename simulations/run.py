@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import torch
-from flwr.app import Context, RecordDict
+from flwr.app import Context, RecordDict, UserConfig
 
 from client.app import app as client_app
 from medfed import events
@@ -95,7 +95,11 @@ def _try_model(scenario: Scenario) -> None:
         raise ScenarioError(
             f'key "model": does not take {task.channels} x {task.image_size} x {task.image_size} images: {error}'
         ) from error
-    expected = (1, task.num_outputs) if task.kind == "classification" else (1, task.num_outputs, task.image_size, task.image_size)
+    expected = (
+        (1, task.num_outputs)
+        if task.kind == "classification"
+        else (1, task.num_outputs, task.image_size, task.image_size)
+    )
     if shape != expected:
         raise ScenarioError(f'key "model": gives outputs of shape {shape}, but the task needs {expected}')
 
@@ -122,5 +126,5 @@ def _federate(scenario: Scenario, folder: Path, command: str) -> None:
     """Run the ServerApp on the in-process grid, as a runtime of Flower would."""
     data = str(resolve_path(scenario.data.path))
     grid = InProcessGrid(client_app, {site: {"site": site, "data": data} for site in scenario.federation.sites})
-    run_config = {"scenario": scenario.to_toml(), "out": str(folder.parent), "command": command}
+    run_config: UserConfig = {"scenario": scenario.to_toml(), "out": str(folder.parent), "command": command}
     server_app(grid, Context(1, 1, {}, RecordDict(), run_config))

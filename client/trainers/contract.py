@@ -19,4 +19,6 @@ class Trainer(Protocol):
 
     def __call__(
         self, model: nn.Module, images: ImageSet, scenario: Scenario, site: str, round_number: int
-    ) -> LocalResult: ...
+    ) -> LocalResult:
+        """Train for one round and say what was done."""
+        ...

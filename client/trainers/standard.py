@@ -15,4 +15,5 @@ class Standard:
     def __call__(
         self, model: nn.Module, images: ImageSet, scenario: Scenario, site: str, round_number: int
     ) -> LocalResult:
+        """Train as ``[training]`` says."""
         return train_local(model, images, scenario, site, round_number)

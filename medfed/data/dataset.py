@@ -107,7 +107,9 @@ def open_dataset(path: Path, data: DataConfig, task: Task, seed: int) -> Dataset
         dropped = copies_to_drop(table.records, digests)
         kept = np.setdiff1d(kept, np.array(sorted(dropped), dtype=np.int64))
         if dropped:
-            warnings.append(f"{path}: dropped {len(dropped)} copies of images that occur in a more protected split")
+            warnings.append(
+                f"{path.name}: dropped {len(dropped)} copies of images that occur in a more protected split"
+            )
     warnings += _raise_errors(path, check_duplicates([table.records[i] for i in kept], [digests[i] for i in kept]))
 
     targets: NDArray[Any] | None = decoded.masks
@@ -137,12 +139,12 @@ def _only_sites(table: Table, sites: tuple[str, ...]) -> Table:
 
 
 def _raise_errors(path: Path, findings: list[Finding]) -> list[str]:
-    """Raise if there are errors; return the warnings as lines."""
+    """Raise if there are errors; return the warnings as lines, without the folder: it must not reach a report."""
     errors = [f"{path}: {finding}" for finding in findings if finding.level == "error"]
     if errors:
         more = [f"... and {len(errors) - _SHOWN} more"] if len(errors) > _SHOWN else []
         raise DataError("\n".join([*errors[:_SHOWN], *more]))
-    return [f"{path}: {finding}" for finding in findings]
+    return [f"{path.name}: {finding}" for finding in findings]
 
 
 def _row_labels(records: Sequence[Record], targets: NDArray[Any]) -> NDArray[np.int64] | None:

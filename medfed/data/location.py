@@ -23,9 +23,7 @@ def resolve_path(path: str) -> Path:
     if found.is_dir():
         raise DataError(f"{found}: is a folder; expected a manifest (.csv) or a MedMNIST file (.npz) inside it")
     if not found.is_file():
-        raise DataError(
-            f"{found}: no such file; check the path (a relative data.path starts at the scenario's folder)"
-        )
+        raise DataError(f"{found}: no such file; check the path (a relative data.path starts at the scenario's folder)")
     return found
 
 

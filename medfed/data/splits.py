@@ -8,8 +8,8 @@ from medfed.data.table import Record, Table
 from medfed.rng import derive_seed
 from medfed.types import Split
 
-TEST_SHARE = 0.2
-VAL_SHARE = 0.1
+TEST_PERCENT = 20
+VAL_PERCENT = 10
 
 
 def fill_splits(table: Table, seed: int) -> Table:
@@ -20,7 +20,7 @@ def fill_splits(table: Table, seed: int) -> Table:
     records = tuple(replace(record, split=split[record.unit]) for record in table.records)
     return table.replace_records(
         records,
-        f"{table.path}: no column for the split; made one of 70 % train, 10 % val, 20 % test "
+        f"{table.path.name}: no column for the split; made one of 70 % train, 10 % val, 20 % test "
         f"per site, by a hash of patient (or image name) and seed {seed}",
     )
 
@@ -53,9 +53,9 @@ def _one_site(units: list[str], sizes: Counter[str], seed: int) -> dict[str, Spl
     before = 0
     for position, unit in enumerate(ordered):
         later = len(ordered) - position - 1
-        if later >= 2 and before < TEST_SHARE * total:
+        if later >= 2 and 100 * before < TEST_PERCENT * total:
             result[unit] = "test"
-        elif later >= 1 and ("val" not in result.values() or before < (TEST_SHARE + VAL_SHARE) * total):
+        elif later >= 1 and ("val" not in result.values() or 100 * before < (TEST_PERCENT + VAL_PERCENT) * total):
             result[unit] = "val"
         else:
             result[unit] = "train"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,6 @@ class Record:
         return self.patient if self.patient is not None else self.image
 
 
-@runtime_checkable
 @runtime_checkable
 class Store(Protocol):
     """Where the pixels lie. All three raise :class:`medfed.data.faults.ImageFault`."""

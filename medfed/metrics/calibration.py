@@ -7,7 +7,7 @@ ECE = sum over bins m of |B_m| / n * |accuracy(B_m) - confidence(B_m)|, which is
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from medfed.metrics.weights import Values, Weights, ratio
@@ -29,7 +29,7 @@ def bin_gaps(
 
 
 def expected_calibration_error(
-    gaps: Float[np.ndarray, "image bin"], predictions: Float[np.ndarray, " image"], weights: Weights
+    gaps: Float[np.ndarray, "image bin"], predictions: Num[np.ndarray, " image"], weights: Weights
 ) -> Values:
     """ECE from the images' gaps, in [0, 1]; NaN where all weights are 0.
 

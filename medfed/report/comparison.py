@@ -4,12 +4,12 @@ Two models differ only where their 95 % intervals do not overlap. That is strict
 it misses small differences rather than claim one that is not there.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from medfed.metrics.intervals import mean_over_sites
-from medfed.results import LOWER_IS_BETTER, Estimate, Metrics, Summary
+from medfed.results import LOWER_IS_BETTER, UNBOUNDED, Estimate, Metrics, Summary
 
 
 class Difference(StrEnum):
@@ -45,7 +45,7 @@ def compare(ours: Estimate | None, theirs: Estimate | None, metric: str) -> Diff
 def mean_estimate(summary: Summary, estimates: Iterable[Estimate | None], metric: str) -> Estimate | None:
     """Mean over sites, each counting once, defined ones only; the interval is :func:`mean_over_sites`'s."""
     found = [e for e in estimates if e is not None and e.value is not None]
-    return mean_over_sites(found, bounded=metric not in ("loss", "hd95"), shared=one_test_set(summary)) if found else None
+    return mean_over_sites(found, bounded=metric not in UNBOUNDED, shared=one_test_set(summary)) if found else None
 
 
 @dataclass(frozen=True)
@@ -73,5 +73,7 @@ def one_test_set(summary: Summary) -> bool:
     if len(summary.sites) < 2 or len({site.num_test for site in summary.sites.values()}) > 1:
         return False
     metric = summary.headline_metric
-    scores = [pick(site.federated, metric) for site in summary.sites.values()]
-    return len({e.value if e is not None else None for e in scores}) == 1 and scores[0] is not None
+    models: list[Mapping[str, Metrics | None]] = [{name: site.federated for name, site in summary.sites.items()}]
+    models += summary.cross_site.values()
+    scores = [[pick(metrics, metric) for metrics in model.values()] for model in models]
+    return scores[0][0] is not None and all(len({e.value if e else None for e in model}) == 1 for model in scores)

@@ -16,17 +16,18 @@ def summary_table(summary: Summary) -> Table:
     found = three_way(summary, summary.headline_metric)
     title = f"{metric_title(summary.headline_metric)} on test images ({direction(summary.headline_metric)})"
     table = Table(title=Text(title), caption=Text(caption(summary)), caption_justify="left", title_justify="left")
-    table.add_column("site", overflow="fold")
+    table.add_column("site", overflow="fold", min_width=16)
     for heading in ("federated", "local only", "pooled"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("n", justify="right")
-    table.add_column("federated against local")
+    table.add_column("against local")
     for row in found.rows:
         name = f"{row.label} (left out)" if row.left_out else row.label
         n = Text("" if row.n is None else str(row.n))
         table.add_row(Text(name), *map(_cell, row.estimates), n, Text(str(row.difference or "")))
     table.add_section()
-    table.add_row(Text(found.mean.label, style="bold"), *map(_cell, found.mean.estimates), Text(""), Text(""))
+    mean_difference = Text(str(found.mean.difference or ""))
+    table.add_row(Text(found.mean.label, style="bold"), *map(_cell, found.mean.estimates), Text(""), mean_difference)
     return table
 
 
@@ -43,5 +44,5 @@ def _cell(estimate: Estimate | None) -> Text:
     text = Text(number(estimate.value if estimate else None))
     ends = interval(estimate)
     if ends:
-        text.append(f" {ends}", style="dim")
+        text.append(f"\n{ends}", style="dim")  # below the value, so that the table fits 80 columns
     return text

@@ -45,10 +45,12 @@ def learning_curves(rounds: Sequence[RoundResult], headline: str) -> Curves:
     if not many:
         label = labels(names)
         dashes = (" ".join(f"{step:g}" for step in pattern) for pattern in DASHES)
-        legend += [LegendItem(label[name], k, dash) for k, (name, dash) in enumerate(zip(names, dashes, strict=False), 1)]
+        legend += [
+            LegendItem(label[name], k, dash) for k, (name, dash) in enumerate(zip(names, dashes, strict=False), 1)
+        ]
     return Curves(
-        _figure(loss, "Training loss", "loss", many),
-        _figure(metric, f"Validation {metric_title(headline)}", "metric", many),
+        _figure(loss, "Training loss", "loss"),
+        _figure(metric, f"Validation {metric_title(headline)}", "metric"),
         legend,
         many,
     )
@@ -74,7 +76,7 @@ def mean_by_round(series: Series) -> list[tuple[int, float]]:
     return [(number, math.fsum(values) / len(values)) for number, values in sorted(by_round.items())]
 
 
-def _figure(series: Series, title: str, key: str, many: bool) -> Markup | None:
+def _figure(series: Series, title: str, key: str) -> Markup | None:
     mean = mean_by_round(series)
     if not mean:
         return None
@@ -86,7 +88,7 @@ def _figure(series: Series, title: str, key: str, many: bool) -> Markup | None:
         axes.locator_params(axis="x", integer=True, nbins=8)
         axes.locator_params(axis="y", nbins=6)
         for position, points in enumerate(series.values()):
-            _line(axes, points, position, many)
+            _line(axes, points, position, len(series))
         if len(series) > 1:
             axes.plot(*zip(*mean, strict=True), color=INK, linewidth=2.6, marker="o" if len(mean) == 1 else "")
         axes.margins(x=0.03)
@@ -95,14 +97,19 @@ def _figure(series: Series, title: str, key: str, many: bool) -> Markup | None:
     return draw(paint, 420, 270, f"curve-{key}", f"{alt}, {mean[-1][1]:.3f} in round {mean[-1][0]}.")
 
 
-def _line(axes: Axes, points: list[tuple[int, float]], position: int, many: bool) -> None:
+def _line(axes: Axes, points: list[tuple[int, float]], position: int, num_lines: int) -> None:
     if not points:
         return
     x, y = zip(*points, strict=True)
-    if many:
-        axes.plot(x, y, color=MUTED, linewidth=0.8, alpha=0.35, marker="." if len(x) == 1 else "")
+    if num_lines > NUM_SERIES:
+        axes.plot(
+            x,
+            y,
+            color=MUTED,
+            linewidth=0.8,
+            alpha=max(0.08, min(0.4, 10 / num_lines)),
+            marker="." if len(x) == 1 else "",
+        )
     else:
         style = (0, DASHES[position]) if DASHES[position] else "-"
         axes.plot(x, y, color=SERIES[position], linewidth=1.7, linestyle=style, marker="o", markersize=2.6)
-
-

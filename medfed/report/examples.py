@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from medfed.report.pixels import outlines, png_address, to_grey_or_rgb
-from medfed.report.text import labels, number, percent, short
+from medfed.report.text import DASH, labels, number, percent, short
 
 MAX_SITES = 24
 BUDGET = 6_000_000  # characters of page for images and outlines; leaves room for tables below 10 MB
@@ -137,4 +137,4 @@ def _words(example: Example) -> tuple[str, str]:
         return f"Dice {number(example.score)}", ""
     chance = "" if example.probability is None else f"; probability of the truth {percent(example.probability)}"
     right = "correct" if example.truth == example.prediction else "wrong"
-    return f"truth {short(example.truth or '–')}, predicted {short(example.prediction or '–')}{chance}", right
+    return f"truth {short(example.truth or DASH)}, predicted {short(example.prediction or DASH)}{chance}", right

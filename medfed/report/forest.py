@@ -18,7 +18,9 @@ def forest_plot(summary: Summary) -> Markup | None:
     """One line per site and model with its interval, the mean over sites last; None where nothing is known."""
     metric, title = summary.headline_metric, metric_title(summary.headline_metric)
     label = labels(summary.sites, 20)
-    rows = [(label[name], [pick(getattr(site, kind), metric) for kind in KINDS]) for name, site in summary.sites.items()]
+    rows = [
+        (label[name], [pick(getattr(site, kind), metric) for kind in KINDS]) for name, site in summary.sites.items()
+    ]
     rows.append(("mean over sites", [pick(getattr(summary.mean, kind), metric) for kind in KINDS]))
     rows = [row for row in rows if any(row[1])]
     if not rows or len(summary.sites) > MAX_SITES:

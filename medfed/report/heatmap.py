@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from medfed.report.comparison import mean_estimate, one_test_set, pick
 from medfed.report.svg import GRID, MUTED, draw
-from medfed.report.text import labels, metric_title, number
+from medfed.report.text import DASH, labels, metric_title, number
 from medfed.report.verdict import elsewhere_mean
 from medfed.results import LOWER_IS_BETTER, Summary
 
@@ -28,17 +28,19 @@ def heat_map(summary: Summary) -> Markup | None:
     detailed = len(columns) <= _NUMBERS_UP_TO
 
     def paint(figure: Figure, axes: Axes) -> None:
-        image = axes.imshow(values, cmap=_SCALE.reversed() if reverse else _SCALE, aspect="auto" if not detailed else "equal")
+        image = axes.imshow(
+            values, cmap=_SCALE.reversed() if reverse else _SCALE, aspect="auto" if not detailed else "equal"
+        )
         if np.nanmin(values) == np.nanmax(values):
             image.set_clim(np.nanmin(values) - 0.5, np.nanmax(values) + 0.5)
         _frame(axes, rows, columns, len(summary.cross_site))
         if detailed:
-            _numbers(axes, values, image.norm(values))
+            _numbers(axes, values, np.asarray(image.norm(values), dtype=np.float64))
         bar = figure.colorbar(image, ax=axes, label=title, shrink=0.7, aspect=24)
-        bar.outline.set_visible(False)  # type: ignore[operator]  # matplotlib types it as a descriptor
+        bar.outline.set_visible(False)
 
-    side = 52.0 * len(columns) if detailed else 620.0
-    height = side / max(len(columns), 1) * len(rows) if detailed else 620.0
+    side = 52.0 * len(columns) if detailed else 430.0
+    height = side / max(len(columns), 1) * len(rows) if detailed else 430.0
     alt = f"Heat map of {title}: {len(summary.cross_site)} local models, tested at {len(columns)} sites."
     return draw(paint, max(side + 210, 380), max(height + 110, 220), "heat", f"{alt} {shift_sentence(summary)}")
 
@@ -65,7 +67,9 @@ def shift_sentence(summary: Summary) -> str:
     """How much a local model loses away from home, and where most; empty without a matrix."""
     metric = summary.headline_metric
     if one_test_set(summary):
-        return "All sites are tested on the same images: rows differ by what a site was trained on, columns cannot differ."
+        return (
+            "All sites are tested on the same images: rows differ by what a site was trained on, columns cannot differ."
+        )
     home = mean_estimate(summary, (pick(row.get(name), metric) for name, row in summary.cross_site.items()), metric)
     away = elsewhere_mean(summary)
     if home is None or away is None or home.value is None or away.value is None:
@@ -98,7 +102,9 @@ def _frame(axes: Axes, rows: list[str], columns: list[str], num_local: int) -> N
         axes.set_xticks([])
         axes.set_yticks([])
         return
-    axes.set_xticks(range(len(columns)), [named[name] for name in columns], rotation=40, ha="left", rotation_mode="anchor")
+    axes.set_xticks(
+        range(len(columns)), [named[name] for name in columns], rotation=40, ha="left", rotation_mode="anchor"
+    )
     texts = [named[name] for name in rows[:num_local]] + [f"all sites: {name}" for name in rows[num_local:]]
     axes.set_yticks(range(len(rows)), texts)
     axes.axhline(num_local - 0.5, color=GRID if num_local == len(rows) else MUTED, linewidth=1.5)
@@ -108,4 +114,4 @@ def _numbers(axes: Axes, values: NDArray[np.float64], shares: NDArray[np.float64
     for (row, column), value in np.ndenumerate(values):
         missing = np.isnan(value)
         color = MUTED if missing else "#ffffff" if shares[row, column] > 0.5 else "#12212b"
-        axes.text(column, row, "–" if missing else f"{value:.2f}", ha="center", va="center", color=color, fontsize=9.5)
+        axes.text(column, row, DASH if missing else f"{value:.2f}", ha="center", va="center", color=color, fontsize=9.5)

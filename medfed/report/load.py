@@ -1,4 +1,4 @@
-"""The folder of a run -> :class:`RunData`; what is missing or damaged becomes a note, only the summary must be there."""
+"""The folder of a run -> :class:`RunData`; what is missing or damaged becomes a note; only the summary is needed."""
 
 import json
 from dataclasses import dataclass, field

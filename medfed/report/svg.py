@@ -29,7 +29,7 @@ _VARIABLES = {color: f"var(--series-{k})" for k, color in enumerate(SERIES, star
 DASHES: tuple[tuple[float, ...], ...] = ((), (6, 2), (2, 2), (8, 2, 2, 2), (4, 4), (1, 2), (10, 3), (5, 1, 1, 1, 1, 1))
 """One dash pattern per series, in points, so that a line is told by more than its color."""
 
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: Any = {  # names of matplotlib's own settings
     "svg.fonttype": "none",
     "svg.hashsalt": "medfed",
     "figure.facecolor": "none",
@@ -77,7 +77,8 @@ def draw(paint: Callable[[Figure, Axes], None], width: float, height: float, key
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the browser has the glyphs, we only measure
         figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
         paint(figure, figure.add_subplot())
-        FigureCanvasSVG(figure).print_svg(buffer, metadata=empty)
+        FigureCanvasSVG(figure)
+        figure.savefig(buffer, format="svg", metadata=empty)
     return _inline(buffer.getvalue(), key, alt)
 
 

@@ -104,7 +104,9 @@ def three_way(summary: Summary, metric: str) -> ThreeWay:
         for name, site in summary.sites.items()
     ]
     means = [pick(getattr(summary.mean, kind), metric) for kind in KINDS]
-    return ThreeWay(metric, rows, ThreeWayRow("Mean over sites", False, means, None, own_mean(summary, metric).difference))
+    return ThreeWay(
+        metric, rows, ThreeWayRow("Mean over sites", False, means, None, own_mean(summary, metric).difference)
+    )
 
 
 def other_metrics(summary: Summary) -> list[str]:

@@ -45,7 +45,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def interval(estimate: Estimate | None) -> str:
-    """``low–high``, empty where no interval is known."""
+    """``low-high`` with an en dash, empty where no interval is known."""
     if estimate is None or estimate.low is None or estimate.high is None:
         return ""
     separator = DASH if estimate.low >= 0 else " to "
@@ -81,7 +81,7 @@ def short(text: str, length: int = LABEL_LENGTH) -> str:
     """At most ``length`` characters, cut in the middle; control characters become dots."""
     clean = "".join("·" if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text[: 4 * length])
     if len(text) > 4 * length:
-        clean += text[-length:].translate({i: "·" for i in range(32)})
+        clean += text[-length:].translate(dict.fromkeys(range(32), "·"))
     if len(clean) <= length:
         return clean
     head = length * 2 // 3
@@ -100,7 +100,7 @@ def labels(names: Iterable[str], length: int = LABEL_LENGTH) -> dict[str, str]:
 
 
 def ranges(rounds: Iterable[int]) -> str:
-    """``[1, 2, 3, 7]`` -> ``1–3, 7``."""
+    """``[1, 2, 3, 7]`` -> ``1-3, 7``, with an en dash."""
     runs: list[list[int]] = []
     for value in sorted(set(rounds)):
         if runs and value == runs[-1][1] + 1:

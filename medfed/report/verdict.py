@@ -96,7 +96,9 @@ def _others(summary: Summary) -> tuple[Difference, str]:
         Difference.UNCLEAR: "no clear difference, as the intervals overlap",
         Difference.UNKNOWN: "not comparable",
     }
-    text = f"{reached}, the best single-site model (trained at {_label(summary, name)}) {_told(estimate)}: {words[found]}."
+    text = (
+        f"{reached}, the best single-site model (trained at {_label(summary, name)}) {_told(estimate)}: {words[found]}."
+    )
     return found, " ".join(filter(None, [text, _gap(summary), _elsewhere(summary)]))
 
 

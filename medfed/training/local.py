@@ -39,7 +39,9 @@ def lr_scale(training: TrainingConfig, round_number: int) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * (round_number - 1) / training.rounds))
 
 
-def batches(num_images: int, batch_size: int, num_steps: int, generator: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+def batches(
+    num_images: int, batch_size: int, num_steps: int, generator: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
     """``num_steps`` batches from shuffled epochs; batches of an epoch differ by at most one image in size."""
     parts = math.ceil(num_images / batch_size)
     done = 0

@@ -27,7 +27,9 @@ class FedAvg:
     max_examples: Annotated[int, Field(ge=1)] = 1_000_000
 
     def weight(self, update: Update) -> float:
+        """1, or the stated image count up to the cap."""
         return 1.0 if self.weighting == "uniform" else float(min(update.num_examples, self.max_examples))
 
     def __call__(self, weights: Weights, mean: Weights, state: Weights) -> tuple[Weights, Weights]:
+        """Add the mean change; there is no state."""
         return {name: cast_like(value + mean[name], value) for name, value in weights.items()}, state

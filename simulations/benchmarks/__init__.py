@@ -1,0 +1,1 @@
+"""Figures beside the peers' in one run: ``python -m simulations.benchmarks.NAME``."""

@@ -22,7 +22,7 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """ours / peer."""
+        """Ours / peer."""
         return self.ours / self.peer if self.peer else None
 
     @property
@@ -38,7 +38,9 @@ def print_rows(name: str, rows: list[Row]) -> None:
         peer = row.reason if row.peer is None else f"{row.peer:.4g}"
         ratio = "-" if row.ratio is None else f"{row.ratio:.3f}"
         sign = "<=" if row.better == "lower" else ">="
-        table.add_row(row.case, f"{row.ours:.4g}", peer, row.unit, ratio, f"{sign} {row.goal:g}", "yes" if row.holds else "NO")
+        table.add_row(
+            row.case, f"{row.ours:.4g}", peer, row.unit, ratio, f"{sign} {row.goal:g}", "yes" if row.holds else "NO"
+        )
     Console(width=120).print(table)
     closing = {"name": name, "rows": [asdict(row) | {"ratio": row.ratio, "holds": row.holds} for row in rows]}
     print(json.dumps(closing))

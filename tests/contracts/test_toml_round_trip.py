@@ -1,8 +1,9 @@
 """A plug-in written to a scenario and read back is the same value, whatever its table. Oracle: inverse."""
 
+import tomllib
+
 import pytest
 import tomli_w
-import tomllib
 
 from medfed import registry
 

@@ -13,7 +13,9 @@ from medfed.messages import SiteInfo
 from medfed.results import Estimate, Evaluation
 from medfed.types import Update
 
-DTYPES = st.sampled_from([torch.float16, torch.float32, torch.float64, torch.int32, torch.int64, torch.uint8, torch.bool])
+DTYPES = st.sampled_from(
+    [torch.float16, torch.float32, torch.float64, torch.int32, torch.int64, torch.uint8, torch.bool]
+)
 
 
 @given(st.lists(st.integers(0, 4), max_size=3), DTYPES, st.integers(0, 99))
@@ -68,7 +70,10 @@ def test_update_round_trip() -> None:
         ),
         (
             RecordDict(
-                {"update": ArrayRecord(), "metrics": MetricRecord({"num-examples": float("inf"), "num-steps": 1, "seconds": 0})}
+                {
+                    "update": ArrayRecord(),
+                    "metrics": MetricRecord({"num-examples": float("inf"), "num-steps": 1, "seconds": 0}),
+                }
             ),
             "counts must be finite",
         ),

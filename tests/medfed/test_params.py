@@ -57,4 +57,7 @@ def test_files_keep_bits_and_metadata_and_are_reproducible(tmp_path) -> None:
     assert all(torch.equal(back[name], value) and back[name].dtype == value.dtype for name, value in weights.items())
     assert params.load_metadata(tmp_path / "one.safetensors") == {"z": 1, "a": [2, 3]}
     assert (tmp_path / "one.safetensors").read_bytes() == (tmp_path / "two.safetensors").read_bytes()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["one.safetensors", "two.safetensors"]  # no temporary file left
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "one.safetensors",
+        "two.safetensors",
+    ]  # no temporary file left

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ MAX_DRAWS = 100
 """How often a partitioner draws before it says that ``min_images`` cannot be met."""
 
 
-@runtime_checkable
 @runtime_checkable
 class Partitioner(Protocol):
     """Gives every row to a site. Pure: equal arguments and generator state give equal results.

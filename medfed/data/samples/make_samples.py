@@ -38,7 +38,7 @@ def make_nuclei(source: Path, target: Path) -> None:
         (target / folder).mkdir(parents=True, exist_ok=True)
         for old in (target / folder).glob("*.png"):
             old.unlink()
-    written = [_write_pair(row, source, target) for row in choose_nuclei(rows)]
+    written = [write_pair(row, source, target) for row in choose_nuclei(rows)]
     with (target / "labels.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
@@ -59,7 +59,8 @@ def _hash(kaggle_id: str) -> str:
     return hashlib.sha256(f"{SEED}:{kaggle_id}".encode()).hexdigest()
 
 
-def _write_pair(row: Row, source: Path, target: Path) -> Row:
+def write_pair(row: Row, source: Path, target: Path) -> Row:
+    """Write an image and its label map, halved where they are large; return the row with its new sizes."""
     image: Image.Image = Image.open(source / row["image"])
     mask = np.asarray(Image.open(source / row["mask"])).astype(np.uint16)
     if max(image.size) > MAX_SIDE:

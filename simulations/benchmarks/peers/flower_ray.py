@@ -10,12 +10,12 @@ import time
 
 os.environ.update(FLWR_TELEMETRY_ENABLED="0", FLWR_DISABLE_UPDATE_CHECK="1", RAY_USAGE_STATS_ENABLED="0")
 
-import numpy as np  # noqa: E402 - telemetry must be off before anything of Flower's is imported
-from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict  # noqa: E402
-from flwr.clientapp import ClientApp  # noqa: E402
-from flwr.serverapp import Grid, ServerApp  # noqa: E402
-from flwr.serverapp.strategy import FedAvg  # noqa: E402
-from flwr.simulation import run_simulation  # noqa: E402
+import numpy as np
+from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import FedAvg
+from flwr.simulation import run_simulation
 
 PARAMETERS, TENSORS, COHORT, NODES, ROUNDS = map(int, sys.argv[1:6])
 
@@ -40,7 +40,10 @@ def main(grid: Grid, context: Context) -> None:
     )
     arrays = [np.random.default_rng(0).standard_normal(PARAMETERS // TENSORS, np.float32) for _ in range(TENSORS)]
     strategy.start(
-        grid, ArrayRecord(arrays), num_rounds=ROUNDS, evaluate_fn=lambda number, weights: closed.append(time.perf_counter())
+        grid,
+        ArrayRecord(arrays),
+        num_rounds=ROUNDS,
+        evaluate_fn=lambda number, weights: closed.append(time.perf_counter()),
     )
 
 

@@ -46,7 +46,9 @@ def test_without_a_site_column_there_is_one_site_and_a_warning(tmp_path):
     assert 'no column "site"' in table.warnings[0]
 
 
-@pytest.mark.parametrize("text", ["﻿image,site\r\na.png,one\r\n", "image,site\n\na.png,one\n\n", ' image , site\n"a.png",one'])
+@pytest.mark.parametrize(
+    "text", ["﻿image,site\r\na.png,one\r\n", "image,site\n\na.png,one\n\n", ' image , site\n"a.png",one']
+)
 def test_byte_order_mark_line_ends_blank_lines_and_blanks_are_no_fault(tmp_path, text):
     (record,) = _read(tmp_path, text).records
     assert (record.image, record.site) == ("a.png", "one")

@@ -55,7 +55,7 @@ def test_a_fault_is_named(tmp_path, changes, said):
 @pytest.mark.parametrize("content", [b"", b"no zip at all", b"PK\x03\x04 cut short"])
 def test_a_damaged_file_is_named(tmp_path, content):
     (tmp_path / "set.npz").write_bytes(content)
-    with pytest.raises(DataError, match="cannot be read as an .npz file"):
+    with pytest.raises(DataError, match=r"cannot be read as an \.npz file"):
         read_medmnist(tmp_path / "set.npz", Columns())
 
 

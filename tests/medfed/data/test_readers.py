@@ -75,7 +75,9 @@ def test_pillow_files_come_back_bit_for_bit(array, kind):
 
 
 @pytest.mark.parametrize("array", [GREY8, GREY16, RGB8, RGB16], ids=["grey8", "grey16", "rgb8", "rgb16"])
-@pytest.mark.parametrize("options", [{}, {"compression": "zlib", "predictor": True}, {"byteorder": ">"}, {"bigtiff": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"compression": "zlib", "predictor": True}, {"byteorder": ">"}, {"bigtiff": True}]
+)
 def test_tifffile_files_come_back_bit_for_bit(array, options):
     decoded = decode_image(_tiff(array, photometric="rgb" if array.ndim == 3 else "minisblack", **options))
     assert decoded.dtype == array.dtype

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from medfed.results import (
     Estimate,
     Failure,
@@ -21,7 +23,6 @@ from medfed.results import (
     Summary,
     write_json,
 )
-from PIL import Image
 
 NUCLEI = Path(__file__).parents[4] / "shared" / "data" / "nuclei_dsb2018"
 NUCLEI_SITES = ("fluo_256", "fluo_360", "fluo_520x696", "histo_purple_bg", "histo_white_bg")
@@ -151,7 +152,9 @@ def build_rounds(sites: Sequence[str] = NUCLEI_SITES, rounds: int = 12, metric: 
     ]
 
 
-def fail(rounds: list[RoundResult], site: str, at: Sequence[int], cause: str = "ran out of memory") -> list[RoundResult]:
+def fail(
+    rounds: list[RoundResult], site: str, at: Sequence[int], cause: str = "ran out of memory"
+) -> list[RoundResult]:
     """The rounds with ``site`` missing in some."""
     failure = Failure(site=site, code="SITE_ERROR", cause=cause, remedy="lower training.batch_size at this site")
     return [
@@ -197,7 +200,13 @@ def write_synthetic_examples(folder: Path, sites: Sequence[str], side: int = 48,
             index = len(entries)
             truth = ((x - side / 2) ** 2 + (y - side / 2) ** 2 < (side / 4) ** 2).astype(np.uint8)
             arrays[f"image_{index}"] = (40 + 150 * truth)[None].astype(np.uint8)
-            entry = {"site": site, "rank": rank, "name": f"{site}-{rank}.png", "score": 0.9 - 0.2 * shift, "index": index}
+            entry = {
+                "site": site,
+                "rank": rank,
+                "name": f"{site}-{rank}.png",
+                "score": 0.9 - 0.2 * shift,
+                "index": index,
+            }
             if segmentation:
                 arrays |= {f"truth_{index}": truth, f"prediction_{index}": np.roll(truth, 2 * shift, axis=1)}
                 entry |= {"truth": None, "prediction": None, "probability": None}
@@ -209,7 +218,7 @@ def write_synthetic_examples(folder: Path, sites: Sequence[str], side: int = 48,
 
 
 def write_nuclei_examples(folder: Path, sites: Sequence[str] = NUCLEI_SITES, side: int = 96) -> None:
-    """Real nuclei; the prediction is a threshold at the midpoint of brightness, good on fluorescence, poor on stains."""
+    """Real nuclei; the prediction is a threshold on brightness, good on fluorescence, poor on stains."""
     with (NUCLEI / "labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     entries, arrays = [], {}
@@ -250,17 +259,15 @@ class Builders:
     nuclei_examples = staticmethod(write_nuclei_examples)
 
 
-@pytest.fixture()
+@pytest.fixture
 def build() -> type[Builders]:
     """Builders of summaries, rounds and run folders."""
     return Builders
 
 
-@pytest.fixture()
+@pytest.fixture
 def finished(tmp_path: Path, build: type[Builders]) -> Path:
     """A completed run of five sites with synthetic examples."""
     folder = build.run(tmp_path / "run", build.summary(), build.rounds())
     build.synthetic_examples(folder, build.sites)
     return folder
-
-
