@@ -2,184 +2,42 @@
 
 Nothing is coerced silently: an unknown key, a wrong type or a value out of range ends in a
 :class:`ScenarioError` that names the file, the key, what is allowed and the nearest known key
-(:mod:`medfed.config_errors` writes that line).
+(:mod:`medfed.config_errors` writes that line). :mod:`medfed.sections` has the tables.
 """
 
 import re
 import tomllib
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import tomli_w
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, ValidationError, model_validator
 
-from medfed import registry
-from medfed.config_errors import PluginFault, explain
+from medfed.config_errors import explain
 from medfed.errors import ScenarioError
+from medfed.sections import (
+    BaselinesConfig,
+    DataConfig,
+    EngineConfig,
+    EvaluationConfig,
+    FederationConfig,
+    RecordConfig,
+    Section,
+    TaskConfig,
+    TrainingConfig,
+    plugin_field,
+)
 from medfed.types import Task
 
 PACKAGE_PREFIX = "package:"
 
-
-def _plugin_field(kind: str) -> Any:
-    """A field that holds a plug-in of ``kind``, read from ``{name = "...", field = ...}`` or a bare name."""
-
-    def validate(value: Any) -> Any:
-        if isinstance(value, str):
-            value = {"name": value}
-        if not isinstance(value, dict):
-            return value  # already a plug-in, given from Python
-        if not isinstance(value.get("name"), str):
-            raise ValueError(f"needs a name, one of: {', '.join(sorted(registry.table(kind)))}")
-        try:
-            return registry.build(kind, value)
-        except ScenarioError as error:
-            raise ValueError(str(error)) from error
-        except ValidationError as error:
-            raise PluginFault(registry.lookup(kind, value["name"]), error) from error
-
-    def serialize(value: Any) -> dict[str, Any]:
-        return registry.describe(kind, value)
-
-    return Annotated[Any, PlainValidator(validate), PlainSerializer(serialize)]
-
-
-def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(set(values)) != len(values):
-        raise ValueError(f"values must differ from each other, got {list(values)}")
-    return values
-
-
-class Section(BaseModel):
-    """A table of the scenario: frozen, strict, no unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, validate_default=True)
-
-
-class TaskConfig(Section):
-    """``[task]``: what the model must say. In segmentation the first class is the background."""
-
-    kind: Literal["classification", "segmentation"]
-    classes: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_unique)]
-    head: Literal["softmax", "sigmoid"] = "softmax"
-
-    @model_validator(mode="after")
-    def _sigmoid_has_two_classes(self) -> "TaskConfig":
-        if self.head == "sigmoid" and len(self.classes) != 2:
-            raise ValueError(f'head "sigmoid" needs exactly two classes, got {len(self.classes)}; use "softmax"')
-        return self
-
-
-class Columns(Section):
-    """``[data.columns]``: which manifest column plays which part. Further columns are kept as subgroups."""
-
-    image: str = "image"
-    mask: str = "mask"
-    label: str = "label"
-    site: str = "site"
-    split: str = "split"
-    patient: str = "patient"
-
-
-class DataConfig(Section):
-    """``[data]``: where the images lie and how they are read.
-
-    ``path`` is a manifest (.csv) or a MedMNIST file (.npz); it never travels to a site. ``masks``: ``binary``
-    (every value above 0 is the second class) or ``classes`` (pixel value = class index). ``intensity``:
-    ``bit_depth`` divides by the largest value of the file's bit depth, ``percentiles`` maps each image's 0.5th
-    and 99.5th percentile to 0 and 1.
-    """
-
-    path: str = ""
-    columns: Columns = Columns()
-    image_size: int = Field(ge=8, le=2048)
-    channels: Literal[1, 3] = 1
-    masks: Literal["binary", "classes"] = "binary"
-    intensity: Literal["bit_depth", "percentiles"] = "bit_depth"
-    duplicates: Literal["refuse", "drop"] = "refuse"
-    min_images_per_site: int = Field(default=20, ge=1)
-    sites: Annotated[tuple[str, ...], AfterValidator(_unique)] = ()
-    partition: _plugin_field("partitioner") = "natural"  # type: ignore[valid-type]
-
-
-class TrainingConfig(Section):
-    """``[training]``: what a site does in a round. Exactly one of ``local_epochs`` and ``local_steps``."""
-
-    rounds: int = Field(ge=1)
-    local_epochs: int | None = Field(default=None, ge=1)
-    local_steps: int | None = Field(default=None, ge=1)
-    batch_size: int = Field(ge=1)
-    optimizer: _plugin_field("optimizer") = "adamw"  # type: ignore[valid-type]
-    schedule: Literal["constant", "cosine"] = "constant"
-    loss: _plugin_field("loss")  # type: ignore[valid-type]
-    transforms: tuple[_plugin_field("transform"), ...] = ()  # type: ignore[valid-type]
-    trainer: _plugin_field("trainer") = "standard"  # type: ignore[valid-type]
-
-    @model_validator(mode="after")
-    def _one_measure_of_local_work(self) -> "TrainingConfig":
-        if (self.local_epochs is None) == (self.local_steps is None):
-            raise ValueError("give exactly one of local_epochs and local_steps")
-        return self
-
-
-class FederationConfig(Section):
-    """``[federation]``: who takes part and how updates become one model.
-
-    ``sites`` are the expected site names (empty in a simulation: all sites of the data). ``quorum`` is the
-    share of a round's sites that must deliver. ``sites_per_round`` 0 means all. Sites in ``leave_out`` do not
-    train; the model is tested on them.
-    """
-
-    strategy: _plugin_field("strategy") = "fedavg"  # type: ignore[valid-type]
-    sites: Annotated[tuple[str, ...], AfterValidator(_unique)] = ()
-    leave_out: Annotated[tuple[str, ...], AfterValidator(_unique)] = ()
-    sites_per_round: int = Field(default=0, ge=0)
-    quorum: float = Field(default=0.5, gt=0.0, le=1.0)
-    deadline_seconds: float = Field(default=3600.0, gt=0.0)
-    join_seconds: float = Field(default=300.0, gt=0.0)
-
-
-class EvaluationConfig(Section):
-    """``[evaluation]``: ``every`` so many rounds on validation data; intervals from ``resamples`` bootstraps."""
-
-    headline: Literal["auroc", "balanced_accuracy", "accuracy", "dice", "iou"] | None = None
-    every: int = Field(default=1, ge=1)
-    resamples: int = Field(default=1000, ge=100)
-    batch_size: int = Field(default=64, ge=1)
-
-
-class BaselinesConfig(Section):
-    """``[baselines]``: the comparisons that say whether federating was worth it."""
-
-    local: bool = True
-    pooled: bool = True
-
-
-class RecordConfig(Section):
-    """``[record]``: rounds whose real updates are kept for audits; negative ones count from the end."""
-
-    rounds: Annotated[tuple[int, ...], AfterValidator(_unique)] = ()
-
-
-class EngineConfig(Section):
-    """``[engine]``: how a simulation runs; nothing here changes a number, except ``deterministic = false``.
-
-    ``workers`` 0 means one per core. ``window_mb`` bounds the bytes of updates in flight, in megabytes.
-    """
-
-    deterministic: bool = True
-    workers: int = Field(default=0, ge=0)
-    window_mb: int = Field(default=512, ge=1)
+HEADLINES: dict[str, tuple[str, ...]] = {
+    "classification": ("auroc", "balanced_accuracy", "accuracy"),
+    "segmentation": ("dice", "iou"),
+}
+"""What a run may be judged by; the first is the default."""
 
 
 class Scenario(Section):
@@ -189,7 +47,7 @@ class Scenario(Section):
     seed: int = Field(default=1, ge=0, lt=2**63)
     task: TaskConfig
     data: DataConfig
-    model: _plugin_field("model")  # type: ignore[valid-type]
+    model: plugin_field("model")  # type: ignore[valid-type]
     training: TrainingConfig
     federation: FederationConfig = FederationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -199,26 +57,9 @@ class Scenario(Section):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "Scenario":
-        metrics = {"classification": ("auroc", "balanced_accuracy", "accuracy"), "segmentation": ("dice", "iou")}
-        allowed = metrics[self.task.kind]
-        if self.evaluation.headline is not None and self.evaluation.headline not in allowed:
-            raise ValueError(
-                f'evaluation.headline "{self.evaluation.headline}" does not suit {self.task.kind}; allowed: {", ".join(allowed)}'
-            )
-        heads = self.training.loss.heads
-        if self.task.head not in heads:
-            raise ValueError(f'training.loss works on head {", ".join(heads)}, but task.head is "{self.task.head}"')
-        for key, plugin in (("model", self.model), ("training.loss", self.training.loss)):
-            if self.task.kind not in plugin.kinds:
-                raise ValueError(f'{key} serves {", ".join(plugin.kinds)}, but task.kind is "{self.task.kind}"')
-        weights = getattr(self.training.loss, "class_weights", None)
-        if isinstance(weights, tuple) and len(weights) != len(self.task.classes):
-            expected = f"expected {len(self.task.classes)} numbers, one per class"
-            raise ValueError(f"training.loss.class_weights: {expected}, got {len(weights)}")
-        rounds = self.training.rounds
-        wrong = [r for r in self.record.rounds if r == 0 or abs(r) > rounds]
-        if wrong:
-            raise ValueError(f"record.rounds {wrong} lie outside 1..{rounds} (or -1..-{rounds}, from the end)")
+        misfits = list(_misfits(self))
+        if misfits:
+            raise ValueError("; ".join(misfits))
         return self
 
     @property
@@ -230,7 +71,7 @@ class Scenario(Section):
     @property
     def headline(self) -> str:
         """The metric that the run is judged by."""
-        return self.evaluation.headline or {"classification": "auroc", "segmentation": "dice"}[self.task.kind]
+        return self.evaluation.headline or HEADLINES[self.task.kind][0]
 
     @property
     def recorded_rounds(self) -> frozenset[int]:
@@ -251,6 +92,26 @@ class Scenario(Section):
     def travelling(self) -> "Scenario":
         """What may be sent to a site: everything but where the data lies."""
         return self.model_copy(update={"data": self.data.model_copy(update={"path": ""})})
+
+
+def _misfits(scenario: Scenario) -> Iterator[str]:
+    """What cannot go together, though each part is right by itself."""
+    task, training = scenario.task, scenario.training
+    headline, allowed = scenario.evaluation.headline, HEADLINES[task.kind]
+    if headline is not None and headline not in allowed:
+        yield f'evaluation.headline "{headline}" does not suit {task.kind}; allowed: {", ".join(allowed)}'
+    if task.head not in training.loss.heads:
+        yield f'training.loss works on head {", ".join(training.loss.heads)}, but task.head is "{task.head}"'
+    for key, plugin in (("model", scenario.model), ("training.loss", training.loss)):
+        if task.kind not in plugin.kinds:
+            yield f'{key} serves {", ".join(plugin.kinds)}, but task.kind is "{task.kind}"'
+    weights = getattr(training.loss, "class_weights", None)
+    if isinstance(weights, tuple) and len(weights) != len(task.classes):
+        yield f"training.loss.class_weights: expected {len(task.classes)} numbers, one per class, got {len(weights)}"
+    rounds = training.rounds
+    outside = [number for number in scenario.record.rounds if number == 0 or abs(number) > rounds]
+    if outside:
+        yield f"record.rounds {outside} lie outside 1..{rounds} (or -1..-{rounds}, from the end)"
 
 
 def to_dict(scenario: Scenario) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import typer
 from medfed.errors import DataError
 
 if TYPE_CHECKING:
-    from medfed.config import Columns
+    from medfed.sections import Columns
     from medfed.data.check import Finding
     from medfed.data.table import Table
 
@@ -51,7 +51,7 @@ def check(
 
 
 def _columns(assignments: list[str]) -> "Columns":
-    from medfed.config import Columns
+    from medfed.sections import Columns
 
     parts = tuple(Columns.model_fields)
     chosen: dict[str, str] = {}

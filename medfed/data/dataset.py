@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medfed.config import DataConfig
 from medfed.data.cache import open_decoded
 from medfed.data.check import Finding, check_duplicates, check_labels, check_masks, check_patients
 from medfed.data.convert import DecodeSettings
@@ -24,6 +23,7 @@ from medfed.data.sources import read_table
 from medfed.data.splits import fill_splits
 from medfed.data.table import Record, Table
 from medfed.errors import DataError
+from medfed.sections import DataConfig
 from medfed.types import ImageSet, SiteData, Task
 
 _SHOWN = 5

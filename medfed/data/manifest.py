@@ -10,10 +10,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from medfed.config import Columns
 from medfed.data.readers import FolderStore
 from medfed.data.table import SINGLE_SITE, Record, Table
 from medfed.errors import DataError
+from medfed.sections import Columns
 from medfed.types import SPLITS, Split
 
 _SITE_NAME = re.compile(r"[^/\\\x00-\x1f]{1,64}")  # a site's name becomes a file name

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medfed.config import Columns
 from medfed.data.faults import MISSING, ImageFault
 from medfed.data.table import SINGLE_SITE, Record, Table
 from medfed.errors import DataError
+from medfed.sections import Columns
 from medfed.types import SPLITS, Split
 
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from medfed.config import DataConfig
 from medfed.data.partition import Partitioner, assign
 from medfed.data.table import Record
 from medfed.errors import DataError
 from medfed.rng import numpy_generator
+from medfed.sections import DataConfig
 from medfed.types import SPLITS, Split
 
 Rows = dict[Split, NDArray[np.int64]]

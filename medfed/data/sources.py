@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from medfed.config import Columns
 from medfed.data.manifest import read_manifest
 from medfed.data.medmnist import read_medmnist
 from medfed.data.table import Table
 from medfed.errors import DataError
+from medfed.sections import Columns
 
 Reader = Callable[[Path, Columns], Table]
 

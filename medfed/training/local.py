@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from medfed.config import Scenario, TrainingConfig
+from medfed.config import Scenario
 from medfed.errors import SiteError
 from medfed.rng import derive_seed, numpy_generator, torch_generator
+from medfed.sections import TrainingConfig
 from medfed.types import ImageSet
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medfed.config import Columns
 from medfed.data import cache
 from medfed.data.cache import content_key, open_decoded
 from medfed.data.convert import DecodeSettings, prepare_image
 from medfed.data.manifest import read_manifest
 from medfed.errors import DataError
+from medfed.sections import Columns
 
 SETTINGS = DecodeSettings(8, 1, "bit_depth", "binary", 2)
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from medfed.config import Columns
 from medfed.data.check import check_duplicates, check_labels, check_patients, check_sites, run_checks
 from medfed.data.manifest import read_manifest
 from medfed.data.scan import scan
 from medfed.data.table import Record
+from medfed.sections import Columns
 
 CLASSES = ("a", "b")
 

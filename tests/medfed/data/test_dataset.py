@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medfed.config import DataConfig
 from medfed.data.convert import DecodeSettings, prepare_image, prepare_mask
 from medfed.data.dataset import open_dataset, pool
 from medfed.data.readers import decode_image, decode_mask
 from medfed.errors import DataError
+from medfed.sections import DataConfig
 from medfed.types import SPLITS, Task
 
 CLASSIFY = Task("classification", ("a", "b"), "softmax", 1, 8)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from medfed.config import Columns
 from medfed.data.manifest import read_manifest
 from medfed.data.sources import read_table
 from medfed.errors import DataError
+from medfed.sections import Columns
 
 
 def _read(tmp_path, text, encoding="utf-8", **columns):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from medfed.config import Columns
 from medfed.data.medmnist import read_medmnist
 from medfed.errors import DataError
+from medfed.sections import Columns
 
 
 def _arrays(shape=(5, 5), **changes):

@@ -2,12 +2,12 @@
 
 import pytest
 
-from medfed.config import Columns, DataConfig
 from medfed.data.check import run_checks
 from medfed.data.dataset import open_dataset
 from medfed.data.scan import scan
 from medfed.data.sources import read_table
 from medfed.errors import DataError
+from medfed.sections import Columns, DataConfig
 from medfed.types import Task
 
 SKIN = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")

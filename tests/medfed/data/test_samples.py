@@ -6,7 +6,6 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from medfed.config import Columns, DataConfig
 from medfed.data.check import run_checks
 from medfed.data.dataset import open_dataset
 from medfed.data.location import resolve_path
@@ -15,6 +14,7 @@ from medfed.data.readers import decode_image
 from medfed.data.samples.make_samples import COLUMNS, NUCLEI_GROUPS, choose_nuclei, make_pneumonia, write_pair
 from medfed.data.scan import scan
 from medfed.data.sources import read_table
+from medfed.sections import Columns, DataConfig
 from medfed.types import SPLITS, Task
 
 NUCLEI = "package:medfed/data/samples/nuclei/labels.csv"

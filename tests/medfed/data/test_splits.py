@@ -5,10 +5,10 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medfed.config import Columns
 from medfed.data.manifest import read_manifest
 from medfed.data.splits import fill_splits, hashed_splits
 from medfed.data.table import Record
+from medfed.sections import Columns
 
 
 def _records(units):

@@ -1,0 +1,169 @@
+"""The tables of a scenario: every key, what it means, its default and what it may be."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
+
+from medfed import registry
+from medfed.config_errors import PluginFault
+from medfed.errors import ScenarioError
+
+
+def plugin_field(kind: str) -> Any:
+    """A field that holds a plug-in of ``kind``, read from ``{name = "...", field = ...}`` or a bare name."""
+
+    def validate(value: Any) -> Any:
+        if isinstance(value, str):
+            value = {"name": value}
+        if not isinstance(value, dict):
+            return value  # already a plug-in, given from Python
+        if not isinstance(value.get("name"), str):
+            raise ValueError(f"needs a name, one of: {', '.join(sorted(registry.table(kind)))}")
+        try:
+            return registry.build(kind, value)
+        except ScenarioError as error:
+            raise ValueError(str(error)) from error
+        except ValidationError as error:
+            raise PluginFault(registry.lookup(kind, value["name"]), error) from error
+
+    def serialize(value: Any) -> dict[str, Any]:
+        return registry.describe(kind, value)
+
+    return Annotated[Any, PlainValidator(validate), PlainSerializer(serialize)]
+
+
+def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError(f"values must differ from each other, got {list(values)}")
+    return values
+
+
+class Section(BaseModel):
+    """A table of the scenario: frozen, strict, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, validate_default=True)
+
+
+class TaskConfig(Section):
+    """``[task]``: what the model must say. In segmentation the first class is the background."""
+
+    kind: Literal["classification", "segmentation"]
+    classes: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_unique)]
+    head: Literal["softmax", "sigmoid"] = "softmax"
+
+    @model_validator(mode="after")
+    def _sigmoid_has_two_classes(self) -> "TaskConfig":
+        if self.head == "sigmoid" and len(self.classes) != 2:
+            raise ValueError(f'head "sigmoid" needs exactly two classes, got {len(self.classes)}; use "softmax"')
+        return self
+
+
+class Columns(Section):
+    """``[data.columns]``: which manifest column plays which part. Further columns are kept as subgroups."""
+
+    image: str = "image"
+    mask: str = "mask"
+    label: str = "label"
+    site: str = "site"
+    split: str = "split"
+    patient: str = "patient"
+
+
+class DataConfig(Section):
+    """``[data]``: where the images lie and how they are read.
+
+    ``path`` is a manifest (.csv) or a MedMNIST file (.npz); it never travels to a site. ``masks``: ``binary``
+    (every value above 0 is the second class) or ``classes`` (pixel value = class index). ``intensity``:
+    ``bit_depth`` divides by the largest value of the file's bit depth, ``percentiles`` maps each image's 0.5th
+    and 99.5th percentile to 0 and 1.
+    """
+
+    path: str = ""
+    columns: Columns = Columns()
+    image_size: int = Field(ge=8, le=2048)
+    channels: Literal[1, 3] = 1
+    masks: Literal["binary", "classes"] = "binary"
+    intensity: Literal["bit_depth", "percentiles"] = "bit_depth"
+    duplicates: Literal["refuse", "drop"] = "refuse"
+    min_images_per_site: int = Field(default=20, ge=1)
+    sites: Annotated[tuple[str, ...], AfterValidator(_unique)] = ()
+    partition: plugin_field("partitioner") = "natural"  # type: ignore[valid-type]
+
+
+class TrainingConfig(Section):
+    """``[training]``: what a site does in a round. Exactly one of ``local_epochs`` and ``local_steps``."""
+
+    rounds: int = Field(ge=1)
+    local_epochs: int | None = Field(default=None, ge=1)
+    local_steps: int | None = Field(default=None, ge=1)
+    batch_size: int = Field(ge=1)
+    optimizer: plugin_field("optimizer") = "adamw"  # type: ignore[valid-type]
+    schedule: Literal["constant", "cosine"] = "constant"
+    loss: plugin_field("loss")  # type: ignore[valid-type]
+    transforms: tuple[plugin_field("transform"), ...] = ()  # type: ignore[valid-type]
+    trainer: plugin_field("trainer") = "standard"  # type: ignore[valid-type]
+
+    @model_validator(mode="after")
+    def _one_measure_of_local_work(self) -> "TrainingConfig":
+        if (self.local_epochs is None) == (self.local_steps is None):
+            raise ValueError("give exactly one of local_epochs and local_steps")
+        return self
+
+
+class FederationConfig(Section):
+    """``[federation]``: who takes part and how updates become one model.
+
+    ``sites`` are the expected site names (empty in a simulation: all sites of the data). ``quorum`` is the
+    share of a round's sites that must deliver. ``sites_per_round`` 0 means all. Sites in ``leave_out`` do not
+    train; the model is tested on them.
+    """
+
+    strategy: plugin_field("strategy") = "fedavg"  # type: ignore[valid-type]
+    sites: Annotated[tuple[str, ...], AfterValidator(_unique)] = ()
+    leave_out: Annotated[tuple[str, ...], AfterValidator(_unique)] = ()
+    sites_per_round: int = Field(default=0, ge=0)
+    quorum: float = Field(default=0.5, gt=0.0, le=1.0)
+    deadline_seconds: float = Field(default=3600.0, gt=0.0)
+    join_seconds: float = Field(default=300.0, gt=0.0)
+
+
+class EvaluationConfig(Section):
+    """``[evaluation]``: ``every`` so many rounds on validation data; intervals from ``resamples`` bootstraps."""
+
+    headline: Literal["auroc", "balanced_accuracy", "accuracy", "dice", "iou"] | None = None
+    every: int = Field(default=1, ge=1)
+    resamples: int = Field(default=1000, ge=100)
+    batch_size: int = Field(default=64, ge=1)
+
+
+class BaselinesConfig(Section):
+    """``[baselines]``: the comparisons that say whether federating was worth it."""
+
+    local: bool = True
+    pooled: bool = True
+
+
+class RecordConfig(Section):
+    """``[record]``: rounds whose real updates are kept for audits; negative ones count from the end."""
+
+    rounds: Annotated[tuple[int, ...], AfterValidator(_unique)] = ()
+
+
+class EngineConfig(Section):
+    """``[engine]``: how a simulation runs; nothing here changes a number, except ``deterministic = false``.
+
+    ``workers`` 0 means one per core. ``window_mb`` bounds the bytes of updates in flight, in megabytes.
+    """
+
+    deterministic: bool = True
+    workers: int = Field(default=0, ge=0)
+    window_mb: int = Field(default=512, ge=1)
