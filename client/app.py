@@ -54,8 +54,7 @@ def evaluate(message: Message, context: Context) -> Message:
         data = site_data(context, scenario)
         model = _model(scenario)
         set_weights(model, request.weights)
-        stream = (data.site, request.split, "bootstrap")
-        evaluation = evaluate_model(model, data.split(request.split), scenario, stream, request.intervals)
+        evaluation = evaluate_model(model, data.split(request.split), scenario, ("bootstrap",), request.intervals)
     return Message(messages.evaluation_reply(evaluation), reply_to=message)
 
 

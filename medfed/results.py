@@ -79,7 +79,10 @@ class MeanSummary(_Value):
 
 
 class Summary(_Value):
-    """``summary.json``."""
+    """``summary.json``.
+
+    ``shared_test``: all sites are scored on the same test images (a partitioned data set with a split of its own).
+    """
 
     schema_version: Literal[1] = 1
     name: str
@@ -96,6 +99,7 @@ class Summary(_Value):
     gap_closed: dict[str, float | None] = Field(default_factory=dict)
     best_local_site: dict[str, str] = Field(default_factory=dict)
     left_out: list[str] = Field(default_factory=list)
+    shared_test: bool = False
     warnings: list[str] = Field(default_factory=list)
 
 

@@ -47,14 +47,20 @@ def summarize(
         sites={site: _site(scenario, info, tests.get(site)) for site, info in sorted(roster.infos.items())},
         mean=MeanSummary(federated=mean_metrics(scenario, federated) if federated else None),
         left_out=sorted(scenario.federation.leave_out),
+        shared_test=shares_test(scenario),
         warnings=warnings,
     )
+
+
+def shares_test(scenario: Scenario) -> bool:
+    """Whether all sites are scored on the same images: a partitioner leaves the official test split whole."""
+    return not scenario.data.partition.keeps_sites
 
 
 def mean_metrics(scenario: Scenario, by_site: dict[str, Metrics]) -> Metrics:
     """Mean over sites of every metric, each site counting once."""
     names = list(next(iter(by_site.values())))
-    shared = not scenario.data.partition.keeps_sites  # a partitioned data set has one test split for all sites
+    shared = shares_test(scenario)
     return {
         name: mean_over_sites([m[name] for m in by_site.values()], bounded=name not in UNBOUNDED, shared=shared)
         for name in names

@@ -5,7 +5,6 @@ fresh optimizer each round, but nothing is averaged. A local model takes its sit
 pooled model, which sees the images of all training sites together, takes as many steps as all sites together.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,8 +70,15 @@ def _train(scenario: Scenario, data: SiteData, steps_each_round: int) -> Weights
 
 
 def tests_at_all_sites(scenario: Scenario, dataset: Dataset, weights: Weights) -> dict[str, Evaluation]:
-    """Metrics of ``weights`` on the test images of every site, left-out ones included."""
+    """Metrics of ``weights`` on the test images of every site, left-out ones included; shared images count once."""
     model = scenario.model(scenario.model_task)
     set_weights(model, weights)
-    sites: Sequence[str] = scenario.federation.sites
-    return {site: evaluate(model, dataset.site(site).test, scenario, (site, "test", "bootstrap")) for site in sites}
+    known: dict[bytes, Evaluation] = {}
+    found = {}
+    for site in scenario.federation.sites:
+        images = dataset.site(site).test
+        rows = images.rows.tobytes()
+        if rows not in known:
+            known[rows] = evaluate(model, images, scenario, ("bootstrap",))
+        found[site] = known[rows]
+    return found

@@ -25,12 +25,14 @@ def save_examples(scenario: Scenario, dataset: Dataset, folder: Path) -> None:
     model.eval()
     entries: list[dict[str, Any]] = []
     arrays: dict[str, Any] = {}
-    for site in scenario.federation.sites[:MAX_SITES]:
-        images = dataset.site(site).test
-        for rank, position in ranked(predictions(model, images, scenario).scores).items():
+    for site, images in shown_tests(scenario, dataset).items():
+        found = predictions(model, images, scenario)
+        for rank, position in zip(("best", "median", "worst"), found.best_median_worst(), strict=True):
             index = len(entries)
             entry, maps = _example(model, images, position, scenario)
-            entries.append({"site": site, "rank": rank, "index": index, **entry})
+            entries.append(
+                {"site": site, "rank": rank, "index": index, "score": float(found.scores[position]), **entry}
+            )
             arrays |= {f"{name}_{index}": value for name, value in maps.items()}
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
@@ -38,10 +40,12 @@ def save_examples(scenario: Scenario, dataset: Dataset, folder: Path) -> None:
     (figures / "examples.json").write_text(json.dumps(entries, indent=2) + "\n")
 
 
-def ranked(scores: Any) -> dict[str, int]:
-    """Positions of the best, the (lower) median and the worst score; ties go to the earlier image."""
-    order = np.argsort(-np.asarray(scores), kind="stable")
-    return {"best": int(order[0]), "median": int(order[len(order) // 2]), "worst": int(order[-1])}
+def shown_tests(scenario: Scenario, dataset: Dataset) -> dict[str, ImageSet]:
+    """The test images of each site that is drawn; one entry where all sites share them."""
+    sites = scenario.federation.sites
+    if not scenario.data.partition.keeps_sites:
+        return {"all sites (one test set)": dataset.site(sites[0]).test}
+    return {site: dataset.site(site).test for site in sites[:MAX_SITES]}
 
 
 def _example(

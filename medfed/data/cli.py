@@ -7,9 +7,9 @@ import typer
 from medfed.errors import DataError
 
 if TYPE_CHECKING:
-    from medfed.sections import Columns
     from medfed.data.check import Finding
     from medfed.data.table import Table
+    from medfed.sections import Columns
 
 app = typer.Typer(no_args_is_help=True, help="Look at a data set before anything is trained on it.")
 

@@ -8,7 +8,7 @@ import csv
 import re
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from medfed.data.readers import FolderStore
 from medfed.data.table import SINGLE_SITE, Record, Table
@@ -100,8 +100,8 @@ def _record(path: Path, line: int, cells: list[str], header: _Header) -> Record:
         return (values[name] or None) if name is not None else None
 
     return Record(
-        image=_reference(path, line, "image", cell("image")) or "",
-        mask=_reference(path, line, "mask", cell("mask")),
+        image=_image(path, line, cell("image")),
+        mask=cell("mask"),
         label=cell("label"),
         site=SINGLE_SITE if header.parts["site"] is None else _site(path, line, cell("site")),
         split=None if header.parts["split"] is None else _split(path, line, cell("split")),
@@ -111,17 +111,9 @@ def _record(path: Path, line: int, cells: list[str], header: _Header) -> Record:
     )
 
 
-def _reference(path: Path, line: int, part: str, value: str | None) -> str | None:
+def _image(path: Path, line: int, value: str | None) -> str:
     if value is None:
-        if part == "image":
-            raise DataError(f"{path}, row {line}: the image cell is empty; expected a path relative to the manifest")
-        return None
-    place = PurePosixPath(value)
-    if place.is_absolute() or ".." in place.parts:
-        raise DataError(
-            f'{path}, row {line}: {part} path "{value}" leads out of the manifest\'s folder; '
-            f"expected a path below {path.parent}"
-        )
+        raise DataError(f"{path}, row {line}: the image cell is empty; expected a path, relative to the manifest")
     return value
 
 

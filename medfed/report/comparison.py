@@ -4,7 +4,7 @@ Two models differ only where their 95 % intervals do not overlap. That is strict
 it misses small differences rather than claim one that is not there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -45,7 +45,7 @@ def compare(ours: Estimate | None, theirs: Estimate | None, metric: str) -> Diff
 def mean_estimate(summary: Summary, estimates: Iterable[Estimate | None], metric: str) -> Estimate | None:
     """Mean over sites, each counting once, defined ones only; the interval is :func:`mean_over_sites`'s."""
     found = [e for e in estimates if e is not None and e.value is not None]
-    return mean_over_sites(found, bounded=metric not in UNBOUNDED, shared=one_test_set(summary)) if found else None
+    return mean_over_sites(found, bounded=metric not in UNBOUNDED, shared=summary.shared_test) if found else None
 
 
 @dataclass(frozen=True)
@@ -63,17 +63,3 @@ def own_mean(summary: Summary, metric: str) -> OwnMean:
     both = [pair for pair in pairs if None not in pair]
     federated, local = (mean_estimate(summary, (pair[k] for pair in both), metric) for k in (0, 1))
     return OwnMean(federated, local, compare(federated, local, metric))
-
-
-def one_test_set(summary: Summary) -> bool:
-    """Whether all sites seem to be scored on the same test images, as after partitioning a data set with its own split.
-
-    The summary does not say so; a model that scores the same to the last bit at every site does.
-    """
-    if len(summary.sites) < 2 or len({site.num_test for site in summary.sites.values()}) > 1:
-        return False
-    metric = summary.headline_metric
-    models: list[Mapping[str, Metrics | None]] = [{name: site.federated for name, site in summary.sites.items()}]
-    models += summary.cross_site.values()
-    scores = [[pick(metrics, metric) for metrics in model.values()] for model in models]
-    return scores[0][0] is not None and all(len({e.value if e else None for e in model}) == 1 for model in scores)

@@ -7,7 +7,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from medfed.report.comparison import mean_estimate, one_test_set, pick
+from medfed.report.comparison import mean_estimate, pick
 from medfed.report.svg import GRID, MUTED, draw
 from medfed.report.text import DASH, labels, metric_title, number
 from medfed.report.verdict import elsewhere_mean
@@ -66,7 +66,7 @@ def matrix(summary: Summary) -> tuple[list[str], list[str], NDArray[np.float64]]
 def shift_sentence(summary: Summary) -> str:
     """How much a local model loses away from home, and where most; empty without a matrix."""
     metric = summary.headline_metric
-    if one_test_set(summary):
+    if summary.shared_test:
         return (
             "All sites are tested on the same images: rows differ by what a site was trained on, columns cannot differ."
         )

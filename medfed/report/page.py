@@ -9,7 +9,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from medfed.report import text
-from medfed.report.comparison import one_test_set
 from medfed.report.curves import learning_curves
 from medfed.report.examples import load_examples
 from medfed.report.forest import forest_plot
@@ -89,7 +88,7 @@ def _values(data: RunData) -> dict[str, Any]:
         "per_class": per_class(summary),
         "heat_map": heat_map(summary),
         "shift": shift_sentence(summary),
-        "same_tests": one_test_set(summary),
+        "same_tests": summary.shared_test,
         "examples": examples,
         "scenario": data.scenario,
         "environment": _environment(data.environment),

@@ -5,7 +5,7 @@ A gain is claimed only where 95 % intervals do not overlap.
 
 from dataclasses import dataclass
 
-from medfed.report.comparison import Difference, compare, mean_estimate, one_test_set, own_mean, pick
+from medfed.report.comparison import Difference, compare, mean_estimate, own_mean, pick
 from medfed.report.text import interval, labels, listing, metric_title, number, percent
 from medfed.results import LOWER_IS_BETTER, Estimate, Summary
 
@@ -118,7 +118,7 @@ def _elsewhere(summary: Summary) -> str:
     estimate = elsewhere_mean(summary)
     if estimate is None:
         return ""
-    if one_test_set(summary):
+    if summary.shared_test:
         return "All sites are tested on the same images, so own and other sites' images do not differ here."
     return f"A single-site model averages {number(estimate.value)} on sites that it was not trained at."
 
