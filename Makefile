@@ -26,7 +26,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # $(call pip,PYTHON,LOG,ARGUMENTS): quiet, with the end of the log where it fails.
 pip = $(1) -m pip install --no-input $(3) >> $(2) 2>&1 || { tail -n 30 $(2); echo "make: pip failed; the whole log is $(2)" >&2; exit 1; }
 
-.PHONY: help setup demo test check format peers clean browser
+.PHONY: help setup demo test check format peers results clean browser
 
 help:
 	@echo "make setup    create .venv and install the pinned dependencies"
@@ -35,6 +35,7 @@ help:
 	@echo "make check    setup, then formatter, linter, types and import directions"
 	@echo "make format   setup, then format and mend what the linter can mend"
 	@echo "make peers    build .venv-peers, from which the benchmarks run other programs"
+	@echo "make results  run the bundled scenarios over three seeds and the engine benchmark; rewrites docs/results.md"
 	@echo "make clean    remove .venv, .venv-peers and every cache; runs/ stays"
 
 setup: $(STAMP)
@@ -99,6 +100,10 @@ $(PEERS)/medfed-installed: constraints.txt $(STAMP)
 	echo "building $(PEERS); log: $(PEERS_LOG)"; \
 	$(call pip,$(PEERS)/bin/python,$(PEERS_LOG),-c constraints.txt "flwr[simulation]==1.41.0"); \
 	touch $@
+
+results: setup peers
+	@$(BIN)/python -m simulations.benchmarks.bundled --markdown docs/results.md
+	@$(BIN)/python -m simulations.benchmarks.engine
 
 clean:
 	rm -rf $(VENV) $(PEERS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.fab

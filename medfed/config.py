@@ -7,14 +7,15 @@ Nothing is coerced silently: an unknown key, a wrong type or a value out of rang
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tomli_w
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from medfed import registry
 from medfed.config_errors import explain
 from medfed.errors import ScenarioError
 from medfed.sections import (
@@ -39,11 +40,26 @@ HEADLINES: dict[str, tuple[str, ...]] = {
 }
 """What a run may be judged by; the first is the default."""
 
+EXCLUSIVE: dict[str, str] = {
+    "training.local_epochs": "training.local_steps",
+    "training.local_steps": "training.local_epochs",
+}
+"""Key -> the one that it replaces: to change one alone drops the other, since TOML cannot say "no value"."""
+
+
+def _folder_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise ValueError(
+            "becomes a folder's name: expected 1 to 64 letters, digits, dots, dashes or underscores, "
+            f'starting with a letter or digit; got "{name}"'
+        )
+    return name
+
 
 class Scenario(Section):
     """All of one run."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    name: Annotated[str, AfterValidator(_folder_name)]
     seed: int = Field(default=1, ge=0, lt=2**63)
     task: TaskConfig
     data: DataConfig
@@ -59,7 +75,7 @@ class Scenario(Section):
     def _parts_fit(self) -> "Scenario":
         misfits = list(_misfits(self))
         if misfits:
-            raise ValueError("; ".join(misfits))
+            raise ValueError("\n".join(misfits))
         return self
 
     @property
@@ -81,8 +97,7 @@ class Scenario(Section):
     def replace(self, **changes: Any) -> "Scenario":
         """A copy with dotted keys changed, e.g. ``replace(**{"training.rounds": 3})``, validated anew."""
         values = to_dict(self)
-        for key, value in changes.items():
-            _set(values, key, value)
+        _change(values, changes)
         return validate(values, where="scenario")
 
     def to_toml(self) -> str:
@@ -99,19 +114,27 @@ def _misfits(scenario: Scenario) -> Iterator[str]:
     task, training = scenario.task, scenario.training
     headline, allowed = scenario.evaluation.headline, HEADLINES[task.kind]
     if headline is not None and headline not in allowed:
-        yield f'evaluation.headline "{headline}" does not suit {task.kind}; allowed: {", ".join(allowed)}'
-    if task.head not in training.loss.heads:
-        yield f'training.loss works on head {", ".join(training.loss.heads)}, but task.head is "{task.head}"'
-    for key, plugin in (("model", scenario.model), ("training.loss", training.loss)):
-        if task.kind not in plugin.kinds:
-            yield f'{key} serves {", ".join(plugin.kinds)}, but task.kind is "{task.kind}"'
+        yield f'key "evaluation.headline": "{headline}" does not suit {task.kind}; allowed: {", ".join(allowed)}'
+    for kind, key, plugin in (("model", "model", scenario.model), ("loss", "training.loss", training.loss)):
+        if not _suits(plugin, task):
+            suitable = [name for name, entry in registry.table(kind).items() if _suits(entry, task)]
+            yield (
+                f'key "{key}": "{registry.name_of(kind, plugin)}" is not for {task.kind} with task.head = '
+                f'"{task.head}"; suitable: {", ".join(sorted(suitable))}'
+            )
     weights = getattr(training.loss, "class_weights", None)
     if isinstance(weights, tuple) and len(weights) != len(task.classes):
-        yield f"training.loss.class_weights: expected {len(task.classes)} numbers, one per class, got {len(weights)}"
+        expected = f"expected {len(task.classes)} numbers, one per class of task.classes"
+        yield f'key "training.loss.class_weights": {expected}; got {len(weights)}'
     rounds = training.rounds
     outside = [number for number in scenario.record.rounds if number == 0 or abs(number) > rounds]
     if outside:
-        yield f"record.rounds {outside} lie outside 1..{rounds} (or -1..-{rounds}, from the end)"
+        yield f'key "record.rounds": expected 1 to {rounds}, or -1 to -{rounds} from the end; got {outside}'
+
+
+def _suits(plugin: Any, task: TaskConfig) -> bool:
+    """Whether a model or loss says that it is for this task; one that says nothing is taken at its word."""
+    return task.kind in getattr(plugin, "kinds", (task.kind,)) and task.head in getattr(plugin, "heads", (task.head,))
 
 
 def to_dict(scenario: Scenario) -> dict[str, Any]:
@@ -141,7 +164,8 @@ def parse_scenario(text: str, where: str = "scenario") -> Scenario:
 def load_scenario(path: str | Path, overrides: tuple[str, ...] = ()) -> Scenario:
     """Read a scenario file and apply ``KEY=VALUE`` overrides, values written as in TOML.
 
-    A relative ``data.path`` is resolved against the folder of the file.
+    A relative ``data.path`` is resolved against the folder of the file. An override of ``training.local_steps``
+    replaces ``training.local_epochs``, and the other way round.
 
     Raises:
         ScenarioError: the file is missing or not valid TOML, or a key or value is not as it must be.
@@ -149,12 +173,13 @@ def load_scenario(path: str | Path, overrides: tuple[str, ...] = ()) -> Scenario
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"{path}: cannot be read as a scenario: {error}; expected a UTF-8 TOML file") from error
+    except OSError as error:
+        raise ScenarioError(f"{path}: cannot be read: {error.strerror}; expected a scenario, a TOML file") from error
+    except UnicodeDecodeError as error:
+        raise ScenarioError(f"{path}: is not text in UTF-8; expected a scenario, a TOML file") from error
     values = _parse_toml(text, str(path))
-    for override in overrides:
-        _override(values, override)
-    scenario = validate(values, str(path))
+    _change(values, dict(map(_override, overrides)))
+    scenario = validate(values, f"{path} with --set" if overrides else str(path))
     return _with_absolute_path(scenario, path.parent)
 
 
@@ -170,19 +195,30 @@ def _parse_toml(text: str, where: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ScenarioError(f"{where}: not valid TOML: {error}") from error
+        raise ScenarioError(f"{where}: not valid TOML: {error}; check quotes and brackets there") from error
 
 
-def _override(values: dict[str, Any], override: str) -> None:
+def _override(override: str) -> tuple[str, Any]:
+    """``KEY=VALUE`` -> key and value; what is no TOML value is taken as text: ``--set name=trial``."""
     key, equals, text = override.partition("=")
     key = key.strip()
     if not equals or not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", key):
         raise ScenarioError(f'--set "{override}": expected KEY=VALUE, for example training.rounds=3')
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        found = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
-        value = text  # a bare word is a string: --set name=trial
-    _set(values, key, value)
+        return key, text.strip()
+    return key, found["value"] if len(found) == 1 else text
+
+
+def _change(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Set dotted keys in place; a key of :data:`EXCLUSIVE` drops its rival, unless both are set."""
+    for key, value in changes.items():
+        _set(values, key, value)
+        rival = EXCLUSIVE.get(key)
+        if rival is not None and rival not in changes:
+            table, _, last = rival.partition(".")
+            values[table].pop(last, None)
 
 
 def _set(values: dict[str, Any], key: str, value: Any) -> None:
@@ -192,7 +228,7 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
         if isinstance(inner, str):  # a plug-in given by its bare name
             inner = values[name] = {"name": inner}
         if not isinstance(inner, dict):
-            raise ScenarioError(f'override "{key}": "{name}" is a value, not a table')
+            raise ScenarioError(f'key "{key}": "{name}" is a single value or an array, so no key can be set inside it')
         values = inner
     values[last] = value
 

@@ -9,6 +9,18 @@ from pydantic import BaseModel, ValidationError
 
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 _MAX_FAULTS = 5
+_MAX_SHOWN = 80
+
+_PLAIN: dict[str, str] = {
+    "int_type": "must be a whole number without quotes or decimal point, such as 3",
+    "float_type": "must be a number without quotes, such as 0.5",
+    "string_type": 'must be text in quotes, such as "text"',
+    "bool_type": "must be true or false, without quotes",
+    "tuple_type": 'must be an array in brackets, such as ["a", "b"]',
+    "model_type": "must be a table of keys",
+    "too_short": "needs at least {min_length} entries",
+}
+"""Fault of pydantic -> what to write in TOML; the others keep pydantic's words."""
 
 
 class PluginFault(ValueError):  # noqa: N818 - carries a fault, is not one of ours
@@ -30,14 +42,25 @@ def explain(error: ValidationError, model: type, where: str) -> str:
 
 
 def _lines(error: ValidationError, model: type, prefix: tuple[Any, ...], where: str) -> Iterable[str]:
-    for fault in error.errors():
+    faults = error.errors()
+    for fault in faults:
+        if fault["type"] == "too_short" and any(_inside(other["loc"], fault["loc"]) for other in faults):
+            continue  # pydantic counts only the entries that are right; those that are not have lines of their own
         location = (*prefix, *fault["loc"])
         inner = fault.get("ctx", {}).get("error")
         if isinstance(inner, PluginFault):
             yield from _lines(inner.error, inner.cls, location, where)
             continue
-        key = ".".join(str(part) for part in location) or "scenario"
-        yield f'{where}: key "{key}": {_reason(fault, _owner(model, fault["loc"]), location[:-1])}'
+        reason = _reason(fault, _owner(model, fault["loc"]), location[:-1])
+        if not location:  # several keys do not fit each other: each line names them itself
+            yield from (f"{where}: {line}" for line in reason.splitlines())
+            continue
+        key = ".".join(str(part) for part in location)
+        yield f'{where}: key "{key}": {reason}'
+
+
+def _inside(location: tuple[Any, ...], table: tuple[Any, ...]) -> bool:
+    return len(location) > len(table) and location[: len(table)] == table
 
 
 def _reason(fault: Any, owner: type | None, parents: tuple[Any, ...]) -> str:
@@ -52,7 +75,21 @@ def _reason(fault: Any, owner: type | None, parents: tuple[Any, ...]) -> str:
     message: str = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "value_error":
         return message
-    return f"{message[0].lower()}{message[1:]}; got {fault['input']!r}"
+    plain = _PLAIN.get(fault["type"])
+    if plain is None:
+        plain = message.replace("Input should be", "must be", 1)
+        plain = plain[0].lower() + plain[1:]
+    else:
+        plain = plain.format(**fault.get("ctx", {}))
+    return f"{plain}; got {_shown(fault['input'])}"
+
+
+def _shown(value: Any) -> str:
+    """A value as TOML would have it, more or less, and not too much of it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = repr(list(value) if isinstance(value, tuple) else value)
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."
 
 
 def _owner(model: type | None, location: tuple[Any, ...]) -> type | None:

@@ -64,7 +64,7 @@ def lookup(kind: str, name: str) -> Any:
     if name in entries:
         return entries[name]
     near = difflib.get_close_matches(name, entries, n=1)
-    hint = f'; did you mean "{near[0]}"?' if near else ""
+    hint = f'; did you mean "{near[0]}"?' if near else ";"
     raise ScenarioError(f'unknown {kind} "{name}"{hint} allowed: {", ".join(sorted(entries))}, or package.module:attr')
 
 

@@ -1,10 +1,12 @@
 """The tables of a scenario: every key, what it means, its default and what it may be."""
 
+import dataclasses
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -24,11 +26,13 @@ def plugin_field(kind: str) -> Any:
     def validate(value: Any) -> Any:
         if isinstance(value, str):
             value = {"name": value}
-        if not isinstance(value, dict):
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return value  # already a plug-in, given from Python
-        if not isinstance(value.get("name"), str):
-            raise ValueError(f"needs a name, one of: {', '.join(sorted(registry.table(kind)))}")
+        if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+            raise ValueError(f"needs a name, one of: {', '.join(sorted(registry.table(kind)))}; got {value!r}")
         try:
+            if not dataclasses.is_dataclass(registry.lookup(kind, value["name"])):
+                raise ValueError(f'{kind} "{value["name"]}" is no plug-in: expected a class made with @plugin')
             return registry.build(kind, value)
         except ScenarioError as error:
             raise ValueError(str(error)) from error
@@ -45,6 +49,13 @@ def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(set(values)) != len(values):
         raise ValueError(f"values must differ from each other, got {list(values)}")
     return values
+
+
+def _whole(value: Any) -> Any:
+    """Before a literal number: pydantic takes ``true`` for 1 there, as Python does."""
+    if type(value) is not int:
+        raise ValueError(f"must be a whole number; got {value!r}")
+    return value
 
 
 class Section(BaseModel):
@@ -90,7 +101,7 @@ class DataConfig(Section):
     path: str = ""
     columns: Columns = Columns()
     image_size: int = Field(ge=8, le=2048)
-    channels: Literal[1, 3] = 1
+    channels: Annotated[Literal[1, 3], BeforeValidator(_whole)] = 1
     masks: Literal["binary", "classes"] = "binary"
     intensity: Literal["bit_depth", "percentiles"] = "bit_depth"
     duplicates: Literal["refuse", "drop"] = "refuse"
@@ -115,7 +126,8 @@ class TrainingConfig(Section):
     @model_validator(mode="after")
     def _one_measure_of_local_work(self) -> "TrainingConfig":
         if (self.local_epochs is None) == (self.local_steps is None):
-            raise ValueError("give exactly one of local_epochs and local_steps")
+            found = "neither" if self.local_epochs is None else "both"
+            raise ValueError(f"give exactly one of local_epochs and local_steps; got {found}")
         return self
 
 

@@ -94,6 +94,7 @@ def _advance(grid: Grid, scenario: Scenario, folder: RunFolder, progress: Progre
     started = time.monotonic()
     total = scenario.training.rounds
     roster = progress.roster
+    roster.retry_faults()
     roster.refresh(grid, scenario)
     chosen = sampled_sites(scenario, number)
     events.emit(events.RoundStarted(number, total, len(chosen)))

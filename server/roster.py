@@ -19,8 +19,13 @@ class Roster:
 
     nodes: dict[str, int] = field(default_factory=dict)
     infos: dict[str, SiteInfo] = field(default_factory=dict)
-    faults: dict[str, Failure] = field(default_factory=dict)
+    faults: dict[int, Failure] = field(default_factory=dict)
     known: set[int] = field(default_factory=set)
+
+    def retry_faults(self) -> None:
+        """Let the next :meth:`refresh` ask those again who could not introduce themselves."""
+        self.known -= self.faults.keys()
+        self.faults.clear()
 
     def absence(self, site: str) -> Failure:
         """Why ``site`` cannot be asked."""
@@ -46,7 +51,7 @@ class Roster:
         for label, reply in replies:
             self.known.add(new[label])
             if isinstance(reply, Fault):
-                self.faults[label] = reply.failure
+                self.faults[new[label]] = reply.failure
                 announce(reply, 0)
                 continue
             info = messages.read_info(reply)

@@ -1,5 +1,7 @@
 """``medfed simulate``: a thin shell over :func:`simulations.run.simulate`."""
 
+import json
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -41,10 +43,10 @@ def simulate(
 
     changes = list(overrides or [])
     if leave_out:
-        quoted = ", ".join(f"'{site}'" for site in leave_out)
-        changes.append(f"federation.leave_out=[{quoted}]")
+        changes.append(f"federation.leave_out={json.dumps(leave_out, ensure_ascii=False)}")  # is TOML as well
     loaded = load_scenario(scenario, tuple(changes))
     console = Console()
+    logging.getLogger("client").addHandler(logging.NullHandler())  # a fault's traceback is shown by `watching`
     command = "medfed " + " ".join(sys.argv[1:])
     try:
         with watching(console, verbose=not quiet) as progress:

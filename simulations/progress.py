@@ -33,6 +33,11 @@ class ConsoleProgress:
         self._site_number = 0
         self._num_sites = 1
 
+    def close(self) -> None:
+        """Take the live display down; nothing was drawn before the first event."""
+        if self._tasks:
+            self._bar.stop()
+
     def request_stop(self) -> None:
         """End the run between two sites."""
         self._stop = True
@@ -69,6 +74,7 @@ class ConsoleProgress:
 
     def _update(self, name: str, done: int, total: int, note: str) -> None:
         if name not in self._tasks:
+            self._bar.start()
             self._tasks[name] = self._bar.add_task(name, total=total, note=note)
         self._bar.update(self._tasks[name], completed=done, total=total, note=note)
 
@@ -89,7 +95,7 @@ def watching(console: Console, verbose: bool) -> Iterator[ConsoleProgress]:
 
     before = signal.signal(signal.SIGINT, interrupt)
     try:
-        with progress._bar:
-            yield progress
+        yield progress
     finally:
+        progress.close()
         signal.signal(signal.SIGINT, before)

@@ -12,9 +12,9 @@ from medfed import events
 from medfed.config import Scenario, load_scenario
 from medfed.data.dataset import Dataset, open_dataset
 from medfed.data.location import resolve_path
-from medfed.errors import QuorumError, ScenarioError, StopRequested
+from medfed.errors import QuorumError, RunFolderError, ScenarioError, StopRequested
 from medfed.report.page import render_run
-from medfed.results import RunResult
+from medfed.results import RunResult, Status
 from medfed.run_folder import RunFolder, prepare
 from server.app import app as server_app
 from simulations import crew
@@ -53,15 +53,29 @@ def simulate(
         scenario = load_scenario(scenario)
     scenario, dataset = check_inputs(scenario)
     folder = Path(out) / scenario.name
-    prepare(folder, overwrite)
+    _make(folder, overwrite)
     with events.listening(listener or (lambda event: None)):
         try:
             _run(scenario, dataset, folder, command, started)
-        except (QuorumError, StopRequested):
+        except (QuorumError, StopRequested) as reason:
             if (folder / "summary.json").exists():
+                _mark_stopped(folder, str(reason))
                 render_run(folder)
             raise
     return RunResult.load(folder)
+
+
+def _make(folder: Path, overwrite: bool) -> None:
+    """Create the run's folder, before any work is done for it.
+
+    Raises:
+        RunFolderError: it exists already, or cannot be made here.
+    """
+    try:
+        prepare(folder, overwrite)
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise RunFolderError(f"{folder}: cannot be made: {error.strerror}; choose another --out") from error
 
 
 def check_inputs(scenario: Scenario) -> tuple[Scenario, Dataset]:
@@ -73,12 +87,15 @@ def check_inputs(scenario: Scenario) -> tuple[Scenario, Dataset]:
     if not scenario.data.path:
         raise ScenarioError('key "data.path": is missing; a simulation needs a manifest (.csv) or MedMNIST file (.npz)')
     dataset = open_dataset(resolve_path(scenario.data.path), scenario.data, scenario.model_task, scenario.seed)
+    for key in ("sites", "leave_out"):
+        unknown = sorted(set(getattr(scenario.federation, key)) - set(dataset.sites))
+        if unknown:
+            known = ", ".join(dataset.sites)
+            raise ScenarioError(f'key "federation.{key}": no site "{", ".join(unknown)}"; the data have: {known}')
     expected = set(scenario.federation.sites) or set(dataset.sites)
-    unknown = sorted((expected | set(scenario.federation.leave_out)) - set(dataset.sites))
-    if unknown:
-        raise ScenarioError(f"federation: unknown site {', '.join(unknown)}; the data have: {', '.join(dataset.sites)}")
     if not expected - set(scenario.federation.leave_out):
-        raise ScenarioError('key "federation.leave_out": leaves no site to train at')
+        remedy = f"take out one of: {', '.join(sorted(expected))}"
+        raise ScenarioError(f'key "federation.leave_out": leaves no site to train at; {remedy}')
     _try_model(scenario)
     sites = tuple(sorted(expected))
     return scenario.model_copy(update={"federation": scenario.federation.model_copy(update={"sites": sites})}), dataset
@@ -120,6 +137,15 @@ def _run(scenario: Scenario, dataset: Dataset, folder: Path, command: str, start
     RunFolder(folder).write_summary(summary)
     render_run(folder)
     RunFolder(folder).write_summary(summary.model_copy(update={"seconds": time.monotonic() - started}))  # page included
+
+
+def _mark_stopped(folder: Path, reason: str) -> None:
+    """Say STOPPED where the rounds were complete but the baselines were not."""
+    summary = RunResult.load(folder).summary
+    if summary.status is not Status.STOPPED:
+        warnings = [f"stopped before the comparison with local and pooled models: {reason}", *summary.warnings]
+        summary = summary.model_copy(update={"status": Status.STOPPED, "warnings": warnings})
+        RunFolder(folder).write_summary(summary)
 
 
 def _federate(scenario: Scenario, folder: Path, command: str) -> None:

@@ -190,7 +190,8 @@ def _of_patients(
     place: Callable[[Record], str],
 ) -> Finding:
     first = patients[0]
-    example = f"{first[0].patient}: {', '.join(sorted({place(record) for record in first}))}"
+    places = {place(record): record for record in reversed(first)}  # the first row of each
+    example = f"{first[0].patient}: {', '.join(f'{name} (row {places[name].row})' for name in sorted(places))}"
     return Finding(
         level, what, _sites(record for found in patients for record in found), len(patients), example, remedy
     )

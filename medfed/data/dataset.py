@@ -115,7 +115,10 @@ def open_dataset(path: Path, data: DataConfig, task: Task, seed: int) -> Dataset
     targets: NDArray[Any] | None = decoded.masks
     if targets is None:
         targets = class_indices([record.label or "" for record in table.records], task.classes)
-    rows = give_to_sites(table.records, kept, _row_labels(table.records, targets), data, seed)
+    try:
+        rows = give_to_sites(table.records, kept, _row_labels(table.records, targets), data, seed)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
     warnings += _single_class_sites(rows, targets) if not segmentation else []
     return Dataset(path, decoded.images, targets, table.records, rows, tuple(warnings))
 

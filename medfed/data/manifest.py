@@ -5,6 +5,7 @@ required here. Every further column is kept as a subgroup.
 """
 
 import csv
+import difflib
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -84,9 +85,10 @@ def _header(path: Path, cells: list[str], columns: Columns) -> _Header:
 def missing_column(path: Path, name: str, names: tuple[str, ...], part: str) -> DataError:
     """The error for a column that is needed and not there."""
     hint = " (is the separator a comma?)" if len(names) == 1 and re.search(r"[;\t]", names[0]) else ""
+    near = difflib.get_close_matches(name, names, n=1)
     return DataError(
         f'{path}: no column "{name}"; the file has: {", ".join(names)}{hint}; '
-        f'name yours in the scenario under [data.columns], for example {part} = "{names[0]}"'
+        f'name yours in the scenario under [data.columns]: {part} = "{near[0] if near else "..."}"'
     )
 
 

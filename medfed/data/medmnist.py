@@ -64,6 +64,8 @@ def read_medmnist(path: Path, columns: Columns) -> Table:
 
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path}: cannot be read as an .npz file: it is no zip archive; download it again")
     wanted = [f"{split}_{part}" for split in SPLITS for part in ("images", "labels")]
     try:
         with np.load(path, allow_pickle=False) as file:

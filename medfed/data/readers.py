@@ -36,7 +36,7 @@ class FolderStore:
         try:
             return path.read_bytes()
         except FileNotFoundError as error:
-            raise ImageFault(MISSING, str(path)) from error
+            raise ImageFault(MISSING, reference) from error
         except OSError as error:
             raise ImageFault(UNREADABLE, f"{path}: {error.strerror}") from error
 

@@ -41,7 +41,11 @@ def load_pair(store: Store, record: Record, with_mask: bool) -> Pair:
         return Pair(image, None, content_digest(image))
     if record.mask is None:
         raise ImageFault(MISSING, "no mask named")
-    mask = store.mask(record.mask)
+    try:
+        mask = store.mask(record.mask)
+    except ImageFault as fault:
+        detail = fault.detail if fault.what == MISSING else f"mask {record.mask}: {fault.detail}"
+        raise ImageFault(fault.what, detail) from fault
     if mask.shape != image.shape[1:]:
         raise ImageFault(MASK_SIZE, f"mask {_size(mask.shape)}, image {_size(image.shape[1:])}")
     return Pair(image, mask, content_digest(image))

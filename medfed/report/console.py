@@ -16,11 +16,11 @@ def summary_table(summary: Summary) -> Table:
     found = three_way(summary, summary.headline_metric)
     title = f"{metric_title(summary.headline_metric)} on test images ({direction(summary.headline_metric)})"
     table = Table(title=Text(title), caption=Text(caption(summary)), caption_justify="left", title_justify="left")
-    table.add_column("site", overflow="fold", min_width=16)
+    table.add_column("site", overflow="fold", min_width=12)
     for heading in ("federated", "local only", "pooled"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("n", justify="right")
-    table.add_column("against local")
+    table.add_column("against local", max_width=10)  # two lines, as the figures: 80 columns are enough
     for row in found.rows:
         name = f"{row.label} (left out)" if row.left_out else row.label
         n = Text("" if row.n is None else str(row.n))

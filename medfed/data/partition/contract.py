@@ -98,8 +98,8 @@ def draw_until(
     total = len(units.of_row)
     if total < num_sites * min_images or len(units) < num_sites:
         raise DataError(
-            f"{total} training and validation images of {len(units)} patients cannot give {num_sites} sites "
-            f"data.min_images_per_site = {min_images} images each; lower num_sites or data.min_images_per_site"
+            f"{total} training and validation images of {len(units)} patients are too few for {num_sites} sites with "
+            f"data.min_images_per_site = {min_images}; lower data.partition.num_sites or data.min_images_per_site"
         )
     smallest = 0
     for _ in range(MAX_DRAWS):

@@ -160,7 +160,7 @@ def test_one_class_per_site_and_large_classes_get_more_sites():
 @pytest.mark.parametrize(
     ("partitioner", "values", "min_images", "said"),
     [
-        (Iid(num_sites=5), _images(50), 20, "50 training and validation images.*cannot give 5 sites.*lower num_sites"),
+        (Iid(num_sites=5), _images(50), 20, "50 training and validation images.*too few for 5 sites"),
         (Iid(num_sites=5), (np.zeros(9, np.int64), ["p"] * 9, [""] * 9), 1, "of 1 patients"),
         (Quantity(num_sites=10, alpha=0.01), _images(1000), 20, "100 draws.*raise alpha"),
         (Dirichlet(num_sites=2, alpha=1.0), (None, ["a", "b"], ["", ""]), 1, "needs a label"),

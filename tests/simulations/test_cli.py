@@ -1,0 +1,194 @@
+"""``medfed simulate`` as a user types it. Oracles: the exit codes of DESIGN.md, the run's files, the process table.
+
+The runs that are interrupted are processes of their own; what they wait for is a line or a file, never a time.
+"""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medfed import cli
+from medfed.results import RunResult, Status
+
+ROOT = Path(__file__).parents[2]
+LIMIT_SECONDS = 120
+FAST = ("--set", "baselines.local=false", "--set", "baselines.pooled=false", "--set", "training.rounds=1")
+FAULTY = "tests.simulations.faulty:Faulty"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with ``tiny.toml``, and a console of 80 columns."""
+    from tests.simulations.conftest import TINY
+
+    (tmp_path / "tiny.toml").write_text(TINY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    return tmp_path
+
+
+@pytest.fixture
+def simulate(place: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """``simulate("--quiet")`` -> exit code, standard output, standard error."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = cli.run(["simulate", "tiny.toml", *arguments], cli.COMMANDS)
+        shown = capfd.readouterr()
+        return code, shown.out, shown.err
+
+    return call
+
+
+def failing(*sites: str) -> tuple[str, ...]:
+    return ("--set", f"training.trainer={{name='{FAULTY}', sites={list(sites)}}}")
+
+
+def test_a_complete_run(simulate: Any, place: Path) -> None:
+    code, out, err = simulate()
+    assert (code, err) == (0, "")
+    assert [line[:11] for line in out.splitlines() if line.startswith("round ")] == ["round   1/2", "round   2/2"]
+    for words in ("AUROC on test images", "federated", "local only", "pooled", "Mean over sites", "gap closed"):
+        assert words in out
+    assert RunResult.load(place / "runs" / "tiny").status is Status.COMPLETED
+    assert out.splitlines()[-1] == "COMPLETED  page: runs/tiny/report.html"
+    assert (place / "runs/tiny/report.html").is_file()
+    assert max(map(len, out.splitlines())) <= 80
+    assert "┓" in out  # the table's right edge: nothing was cut off
+    command = json.loads((place / "runs/tiny/environment.json").read_text())["command"]
+    assert command.startswith("medfed ")
+
+
+def test_quiet_and_set_and_out(simulate: Any, place: Path) -> None:
+    code, out, _ = simulate(*FAST, "--quiet", "--set", "model.width=2", "--set", "name=other", "--out", "elsewhere")
+    assert code == 0
+    assert "round " not in out.replace("rounds", "")
+    done = RunResult.load(place / "elsewhere" / "other")
+    assert (done.summary.rounds, done.summary.name) == (1, "other")
+    assert "width = 2" in (done.folder / "scenario.toml").read_text()
+
+
+def test_leave_out(simulate: Any, place: Path) -> None:
+    code, out, _ = simulate(*FAST, "--leave-out", "site-03", "--leave-out", "site-01")
+    assert code == 0
+    done = RunResult.load(place / "runs" / "tiny")
+    assert done.summary.left_out == ["site-01", "site-03"]
+    assert set(done.rounds()[0].sites) == {"site-02"}
+    assert out.count("(left") == 2
+
+
+def test_overwrite(simulate: Any) -> None:
+    assert simulate(*FAST)[0] == 0
+    code, _, err = simulate(*FAST)
+    assert (code, "--overwrite" in err) == (2, True)
+    assert simulate(*FAST, "--overwrite")[0] == 0
+
+
+def test_help(simulate: Any) -> None:
+    code, out, err = simulate("--help")
+    assert (code, err) == (0, "")
+    for option in ("--set", "--leave-out", "--out", "--overwrite", "--quiet", "130"):
+        assert option in out
+
+
+def test_a_failing_site_ends_in_3_with_cause_and_warning(simulate: Any, place: Path) -> None:
+    code, out, err = simulate(*FAST, *failing("site-02"))
+    assert code == 3
+    assert "site site-02 failed: " in out
+    assert out.count('raise RuntimeError("boom in the trainer")') == 1  # the traceback, once
+    assert err == ""
+    told = " ".join(out.split())
+    assert "warning: site site-02 failed in round 1" in told
+    assert "DEGRADED page: runs/tiny/report.html" in told
+    assert RunResult.load(place / "runs" / "tiny").status is Status.DEGRADED
+
+
+def test_too_few_sites_end_in_4(simulate: Any, place: Path) -> None:
+    code, _, err = simulate(*FAST, *failing("site-01", "site-02"))
+    assert code == 4
+    (line,) = err.splitlines()
+    assert line.startswith("medfed: error: round 1: only 1 of 3 sites delivered (federation.quorum = 0.5)")
+    assert RunResult.load(place / "runs" / "tiny").status is Status.STOPPED
+    assert "STOPPED" in (place / "runs/tiny/report.html").read_text()
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    command = [str(Path(sys.executable).parent / "medfed"), "simulate", "tiny.toml", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def helpers(folder: Path) -> list[str]:
+    """Helper processes of the run in ``folder``, from the process table."""
+    table = subprocess.run(["ps", "-wweo", "args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in table.splitlines() if "simulations.crew" in line and str(folder) in line]
+
+
+def read_until(process: subprocess.Popen[str], pattern: str) -> str:
+    assert process.stdout is not None
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if re.search(pattern, line):
+            return seen
+    raise AssertionError(f"ended without {pattern}: {seen} {process.stderr and process.stderr.read()}")
+
+
+def test_ctrl_c_in_the_rounds_ends_in_130_and_keeps_what_is_done(place: Path) -> None:
+    process = start("--set", "training.rounds=10000", "--out", str(place), "--set", "engine.workers=2")
+    try:
+        read_until(process, r"^round +2/10000")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=LIMIT_SECONDS)
+    finally:
+        process.kill()
+    assert (process.returncode, err) == (130, "")
+    assert "STOPPED" in out
+    done = RunResult.load(place / "tiny")
+    assert done.status is Status.STOPPED
+    assert 2 <= done.summary.rounds == len(done.rounds()) < 10000
+    assert "STOPPED" in (place / "tiny" / "report.html").read_text()
+    assert helpers(place) == []
+
+
+def test_ctrl_c_in_the_baselines_ends_in_130_without_orphans(place: Path) -> None:
+    """Sent while a helper trains the pooled model and this process its first local one, 500 steps each or more."""
+    process = start("--out", str(place), "--set", "engine.workers=2", "--set", "training.local_steps=250")
+    try:
+        read_until(process, r"^round +2/2")
+        summary = place / "tiny" / "summary.json"
+        while not summary.exists():  # written when the rounds end, before this process joins in the baselines
+            assert process.poll() is None
+        assert helpers(place) != []
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=LIMIT_SECONDS)
+    finally:
+        process.kill()
+    assert (process.returncode, err) == (130, "")
+    assert "STOPPED" in out
+    done = RunResult.load(place / "tiny")
+    assert (done.status, done.summary.rounds) == (Status.STOPPED, 2)
+    assert done.summary.mean.federated is not None
+    assert "before the comparison" in done.summary.warnings[0]
+    assert "STOPPED" in (place / "tiny" / "report.html").read_text()
+    assert helpers(place) == []
+
+
+def test_a_second_ctrl_c_ends_at_once(place: Path) -> None:
+    process = start("--set", "training.rounds=10000", "--set", "training.local_steps=100000", "--out", str(place))
+    try:
+        while not (place / "tiny" / "rounds.jsonl").exists():  # the first site's local steps would take an hour
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        read_until(process, "press Ctrl-C again")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=LIMIT_SECONDS)
+    finally:
+        process.kill()
+    assert (process.returncode, err.strip()) == (130, "")
+    assert helpers(place) == []
