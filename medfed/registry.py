@@ -26,6 +26,8 @@ KINDS: dict[str, str] = {
     "strategy": "server.strategies:STRATEGIES",
 }
 
+_IMPORTS = "expected package.module:attr of an installed package, or of a folder named in PYTHONPATH"
+
 T = TypeVar("T")
 
 
@@ -59,7 +61,7 @@ def lookup(kind: str, name: str) -> Any:
         try:
             return resolve(name)
         except (ImportError, AttributeError, ValueError) as error:
-            raise ScenarioError(f'{kind} "{name}" cannot be imported: {error}; expected package.module:attr') from error
+            raise ScenarioError(f'{kind} "{name}" cannot be imported: {error}; {_IMPORTS}') from error
     entries = table(kind)
     if name in entries:
         return entries[name]

@@ -24,21 +24,21 @@ def file_name(site: str) -> str:
     return safe
 
 
-def prepare(folder: Path, overwrite: bool) -> None:
-    """Make sure that ``folder`` can be written: absent, or removed where ``overwrite`` allows it.
+def check_free(folder: Path, overwrite: bool) -> None:
+    """Refuse a ``folder`` that must not be written: one that is there already, unless it is a run to overwrite.
 
     Raises:
         RunFolderError: it exists and ``overwrite`` is false, or it is no run folder of ours.
     """
     if not folder.exists():
         return
-    if not overwrite:
-        raise RunFolderError(f"{folder}: exists already; choose another --out, or give --overwrite to replace it")
     if not (folder / "scenario.toml").is_file():
         raise RunFolderError(
-            f"{folder}: is not the folder of a run (no scenario.toml), so it is not overwritten; remove it yourself"
+            f"{folder}: exists and is not the folder of a run (no scenario.toml), so it is never overwritten; "
+            "remove it yourself, or choose another --out"
         )
-    shutil.rmtree(folder)
+    if not overwrite:
+        raise RunFolderError(f"{folder}: exists already; choose another --out, or give --overwrite to replace it")
 
 
 class RunFolder:

@@ -1,27 +1,29 @@
 """``simulate``: one scenario in, one run folder out."""
 
 import os
+import shutil
 import time
 from pathlib import Path
 
-import torch
 from flwr.app import Context, RecordDict, UserConfig
 
 from client.app import app as client_app
 from medfed import events
 from medfed.config import Scenario, load_scenario
-from medfed.data.dataset import Dataset, open_dataset
+from medfed.data.dataset import Dataset
 from medfed.data.location import resolve_path
-from medfed.errors import QuorumError, RunFolderError, ScenarioError, StopRequested
+from medfed.errors import QuorumError, RunFolderError, StopRequested
 from medfed.report.page import render_run
 from medfed.results import RunResult, Status
-from medfed.run_folder import RunFolder, prepare
+from medfed.run_folder import RunFolder, check_free
 from server.app import app as server_app
+from server.federation import training_sites
 from simulations import crew
 from simulations.baselines import baseline_tasks
 from simulations.compare import add_baselines
 from simulations.examples import save_examples
 from simulations.grid import InProcessGrid
+from simulations.inputs import check_inputs
 
 
 def simulate(
@@ -51,9 +53,10 @@ def simulate(
     started = time.monotonic()
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
-    scenario, dataset = check_inputs(scenario)
     folder = Path(out) / scenario.name
-    _make(folder, overwrite)
+    check_free(folder, overwrite)
+    scenario, dataset = check_inputs(scenario)
+    _make(folder)
     with events.listening(listener or (lambda event: None)):
         try:
             _run(scenario, dataset, folder, command, started)
@@ -65,60 +68,18 @@ def simulate(
     return RunResult.load(folder)
 
 
-def _make(folder: Path, overwrite: bool) -> None:
-    """Create the run's folder, before any work is done for it.
+def _make(folder: Path) -> None:
+    """Create the run's folder, in the place of an earlier run, before any work is done for it.
 
     Raises:
-        RunFolderError: it exists already, or cannot be made here.
+        RunFolderError: it cannot be made here.
     """
     try:
-        prepare(folder, overwrite)
+        if folder.exists():
+            shutil.rmtree(folder)
         folder.mkdir(parents=True)
     except OSError as error:
         raise RunFolderError(f"{folder}: cannot be made: {error.strerror}; choose another --out") from error
-
-
-def check_inputs(scenario: Scenario) -> tuple[Scenario, Dataset]:
-    """Open the data, fill in ``federation.sites``, and see that the model takes the images.
-
-    Raises:
-        ScenarioError, DataError: something does not fit.
-    """
-    if not scenario.data.path:
-        raise ScenarioError('key "data.path": is missing; a simulation needs a manifest (.csv) or MedMNIST file (.npz)')
-    dataset = open_dataset(resolve_path(scenario.data.path), scenario.data, scenario.model_task, scenario.seed)
-    for key in ("sites", "leave_out"):
-        unknown = sorted(set(getattr(scenario.federation, key)) - set(dataset.sites))
-        if unknown:
-            known = ", ".join(dataset.sites)
-            raise ScenarioError(f'key "federation.{key}": no site "{", ".join(unknown)}"; the data have: {known}')
-    expected = set(scenario.federation.sites) or set(dataset.sites)
-    if not expected - set(scenario.federation.leave_out):
-        remedy = f"take out one of: {', '.join(sorted(expected))}"
-        raise ScenarioError(f'key "federation.leave_out": leaves no site to train at; {remedy}')
-    _try_model(scenario)
-    sites = tuple(sorted(expected))
-    return scenario.model_copy(update={"federation": scenario.federation.model_copy(update={"sites": sites})}), dataset
-
-
-def _try_model(scenario: Scenario) -> None:
-    """One forward pass of one black image, before anything is written."""
-    task = scenario.model_task
-    try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            model = scenario.model(task).eval()
-            shape = tuple(model(torch.zeros(1, task.channels, task.image_size, task.image_size)).shape)
-    except (RuntimeError, ValueError) as error:
-        raise ScenarioError(
-            f'key "model": does not take {task.channels} x {task.image_size} x {task.image_size} images: {error}'
-        ) from error
-    expected = (
-        (1, task.num_outputs)
-        if task.kind == "classification"
-        else (1, task.num_outputs, task.image_size, task.image_size)
-    )
-    if shape != expected:
-        raise ScenarioError(f'key "model": gives outputs of shape {shape}, but the task needs {expected}')
 
 
 def _run(scenario: Scenario, dataset: Dataset, folder: Path, command: str, started: float) -> None:
@@ -131,7 +92,7 @@ def _run(scenario: Scenario, dataset: Dataset, folder: Path, command: str, start
     summary = RunResult.load(folder).summary
     if baselines:
         summary = add_baselines(scenario, summary, baselines)
-    warnings = [*summary.warnings, *dataset.warnings]
+    warnings = [*summary.warnings, *dataset.warnings, *_unequal_work(scenario, dataset)]
     save_examples(scenario, dataset, folder)
     summary = summary.model_copy(update={"warnings": warnings, "seconds": time.monotonic() - started})
     RunFolder(folder).write_summary(summary)
@@ -146,6 +107,14 @@ def _mark_stopped(folder: Path, reason: str) -> None:
         warnings = [f"stopped before the comparison with local and pooled models: {reason}", *summary.warnings]
         summary = summary.model_copy(update={"status": Status.STOPPED, "warnings": warnings})
         RunFolder(folder).write_summary(summary)
+
+
+def _unequal_work(scenario: Scenario, dataset: Dataset) -> list[str]:
+    """A warning where sites sit rounds out, since the baselines never do."""
+    asked = scenario.federation.sites_per_round
+    if not asked or asked >= len(training_sites(scenario)) or not baseline_tasks(scenario, dataset):
+        return []
+    return [f"federation.sites_per_round = {asked}: baselines train in every round, so they took more steps per site"]
 
 
 def _federate(scenario: Scenario, folder: Path, command: str) -> None:

@@ -152,7 +152,7 @@ def test_a_folder_without_leave_to_write(
         raise PermissionError(13, "Permission denied", str(path))
 
     with monkeypatch.context() as patched:
-        patched.setattr("simulations.run.prepare", refuse)
+        patched.setattr("pathlib.Path.mkdir", refuse)
         assert cli.run(["simulate", "scenario.toml"], cli.COMMANDS) == 2
     assert capfd.readouterr().err == (
         "medfed: error: runs/broken: cannot be made: Permission denied; choose another --out\n"

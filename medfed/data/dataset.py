@@ -27,6 +27,7 @@ from medfed.sections import DataConfig
 from medfed.types import ImageSet, SiteData, Task
 
 _SHOWN = 5
+_FEW_TEST_PATIENTS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +121,7 @@ def open_dataset(path: Path, data: DataConfig, task: Task, seed: int) -> Dataset
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     warnings += _single_class_sites(rows, targets) if not segmentation else []
+    warnings += _few_tests(rows, table.records)
     return Dataset(path, decoded.images, targets, table.records, rows, tuple(warnings))
 
 
@@ -164,6 +166,14 @@ def _row_labels(records: Sequence[Record], targets: NDArray[Any]) -> NDArray[np.
 def _single_class_sites(rows: Mapping[str, Rows], targets: NDArray[Any]) -> list[str]:
     single = [site for site, found in sorted(rows.items()) if len(np.unique(targets[found["train"]])) == 1]
     return [f"sites with training images of one class only: {', '.join(single)}"] if single else []
+
+
+def _few_tests(rows: Mapping[str, Rows], records: Sequence[Record]) -> list[str]:
+    """A warning where a site's test images come from so few patients that its interval says little."""
+    patients = {site: len({records[row].unit for row in found["test"]}) for site, found in sorted(rows.items())}
+    few = [f"{site} ({number})" for site, number in patients.items() if number < _FEW_TEST_PATIENTS]
+    said = f"sites with fewer than {_FEW_TEST_PATIENTS} test patients, whose intervals mean little: {', '.join(few)}"
+    return [said] if few else []
 
 
 def pool(sites: Sequence[SiteData], name: str = "pooled") -> SiteData:

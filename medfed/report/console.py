@@ -34,10 +34,18 @@ def summary_table(summary: Summary) -> Table:
 def caption(summary: Summary) -> str:
     """The line below the table: how the run ended and how much of the gap to the pooled model is closed."""
     gap = summary.gap_closed.get(summary.headline_metric)
-    closed = "gap closed: not known" if gap is None else f"gap closed: {percent(gap)}"
+    closed = f"gap closed: {percent(gap)}" if gap is not None else _no_gap(summary)
     best = summary.best_local_site.get(summary.headline_metric)
     between = f" (0 % = best single-site model, {short(best)}; 100 % = pooled)" if best else ""
-    return f"{summary.status} after {summary.rounds} rounds; {closed}{between}. Ranges are 95 % intervals."
+    rounds = f"{summary.rounds} round{'' if summary.rounds == 1 else 's'}"
+    return f"{summary.status} after {rounds}; {closed}{between}. Ranges are 95 % intervals."
+
+
+def _no_gap(summary: Summary) -> str:
+    """Why there is no share of a gap to state."""
+    if summary.mean.pooled is None or not summary.cross_site:
+        return "gap closed: not known without both baselines"
+    return "gap closed: none to close, pooled is hardly better than the best single-site model"
 
 
 def _cell(estimate: Estimate | None) -> Text:

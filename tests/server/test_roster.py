@@ -50,7 +50,7 @@ def test_two_nodes_with_one_name_are_refused() -> None:
 
 
 def test_no_expected_sites_is_an_error_of_the_scenario() -> None:
-    with pytest.raises(ScenarioError, match="federation.sites"):
+    with pytest.raises(ScenarioError, match=r"federation\.sites"):
         join(grid(k1="a")[0], scenario())
 
 
