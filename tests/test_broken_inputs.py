@@ -122,7 +122,9 @@ def test_the_undamaged_scenario_runs(images: tuple[Path, Rows], place: Path) -> 
     assert cli.run(["simulate", "scenario.toml", "--quiet"], cli.COMMANDS) == 0
 
 
-@pytest.mark.parametrize(("arguments", "said"), [((), "--overwrite"), (("--overwrite",), "is not the folder of a run")])
+@pytest.mark.parametrize(
+    ("arguments", "said"), [((), "never overwritten"), (("--overwrite",), "is not the folder of a run")]
+)
 def test_a_folder_that_is_there_stays_as_it_is(
     arguments: tuple[str, ...], said: str, images: tuple[Path, Rows], place: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,8 +150,12 @@ def test_a_folder_without_leave_to_write(
     build(Broken("nothing", ()), images, place)
     before = contents(place)
 
+    make = Path.mkdir
+
     def refuse(path: Path, *arguments: Any, **settings: Any) -> None:
-        raise PermissionError(13, "Permission denied", str(path))
+        if path.name == "broken":
+            raise PermissionError(13, "Permission denied", str(path))
+        make(path, *arguments, **settings)
 
     with monkeypatch.context() as patched:
         patched.setattr("pathlib.Path.mkdir", refuse)
