@@ -8,14 +8,15 @@ from flwr.app import Context
 
 from client.site import site_name
 from medfed.config import Scenario
-from medfed.errors import DataError, MedfedError, SiteError
+from medfed.errors import DataError, DivergedError, MedfedError, SiteError
 
 log = logging.getLogger(__name__)
 
 _REMEDIES: tuple[tuple[type[BaseException], str, str], ...] = (
     (DataError, "data", "run `medfed data check MANIFEST` at the site"),
     (MemoryError, "memory", "lower training.batch_size or data.image_size"),
-    (SiteError, "training", "see the site's log"),
+    (DivergedError, "divergence", "lower training.optimizer.lr"),
+    (SiteError, "site", "see the site's log"),
     (Exception, "exception", "see the site's log"),
 )
 

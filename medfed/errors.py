@@ -1,7 +1,7 @@
 """Errors that a user can mend.
 
-Each message is one line that says what is wrong, where (file, key, row, site), what was expected, what was
-got and what to do. Misuse in code raises ``ValueError``; invariants of our own are ``assert``.
+Each message has one line per fault, which says what is wrong, where (file, key, row, site), what was expected,
+what was got and what to do. Misuse in code raises ``ValueError``; invariants of our own are ``assert``.
 """
 
 
@@ -27,6 +27,10 @@ class SiteError(MedfedError):
     """A site could not do its part of a round."""
 
     exit_code = 4
+
+
+class DivergedError(SiteError):
+    """The training loss at a site is no longer finite."""
 
 
 class UpdateError(SiteError):

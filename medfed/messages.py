@@ -125,10 +125,18 @@ def info_reply(info: SiteInfo) -> RecordDict:
 
 
 def read_info(content: RecordDict) -> SiteInfo:
-    """The inverse of :func:`info_reply`."""
-    c = content.config_records[CONFIG]
-    counts: list[int] = c["class-counts"]  # type: ignore[assignment]
-    return SiteInfo(str(c["site"]), int(str(c["train"])), int(str(c["val"])), int(str(c["test"])), tuple(counts))
+    """The inverse of :func:`info_reply`.
+
+    Raises:
+        UpdateError: the reply is malformed.
+    """
+    try:
+        c = content.config_records[CONFIG]
+        counts: list[int] = c["class-counts"]  # type: ignore[assignment]
+        train, val, test = (int(str(c[key])) for key in ("train", "val", "test"))
+        return SiteInfo(str(c["site"]), train, val, test, tuple(int(count) for count in counts))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UpdateError(f"an introduction is malformed: {error!r}") from error
 
 
 def update_reply(update: Update, seconds: float) -> RecordDict:
@@ -161,8 +169,8 @@ def read_update(site: str, content: RecordDict) -> tuple[Update, float]:
     metrics = {name.removeprefix("metric."): value for name, value in numbers.items() if name.startswith("metric.")}
     tensors = unpack_weights(content.array_records[UPDATE])
     examples, steps = numbers["num-examples"], numbers["num-steps"]
-    if not (math.isfinite(examples) and math.isfinite(steps)):
-        raise UpdateError(f"site {site}: counts must be finite, got num-examples {examples}, num-steps {steps}")
+    if not all(map(math.isfinite, numbers.values())) or "loss" not in metrics:
+        raise UpdateError(f"site {site}: counts must be finite, and a finite loss be among the metrics; got {numbers}")
     return Update(site, tensors, int(examples), int(steps), metrics), numbers["seconds"]
 
 
@@ -178,9 +186,19 @@ def evaluation_reply(evaluation: Evaluation) -> RecordDict:
     return RecordDict({METRICS: MetricRecord(numbers)})
 
 
-def read_evaluation(content: RecordDict) -> Evaluation:
-    """The inverse of :func:`evaluation_reply`."""
-    record = content.metric_records[METRICS]
+def read_evaluation(site: str, content: RecordDict) -> Evaluation:
+    """The inverse of :func:`evaluation_reply`.
+
+    Raises:
+        UpdateError: the reply is malformed, or a number is not finite.
+    """
+    try:
+        return _evaluation(content.metric_records[METRICS])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UpdateError(f"site {site}: its metrics are malformed: {' '.join(str(error).split())[:200]}") from error
+
+
+def _evaluation(record: MetricRecord) -> Evaluation:
     found: dict[str, dict[str, dict[str, int | float]]] = {"": {}}
     for key, value in record.items():
         if "/" in key and not isinstance(value, list):

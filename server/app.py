@@ -10,7 +10,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from medfed.config import parse_scenario
-from medfed.errors import ScenarioError
+from medfed.errors import RunFolderError, ScenarioError
 from medfed.run_folder import RunFolder
 from server.federation import federate
 
@@ -22,7 +22,7 @@ def main(grid: Grid, context: Context) -> None:
     """Run one federated training from join to final evaluation, and write its folder.
 
     Raises:
-        ScenarioError: no scenario was given, or it is not valid.
+        ScenarioError: no scenario was given, or it is not valid. RunFolderError: the folder holds a run already.
     """
     text = str(context.run_config.get("scenario", ""))
     if not text:
@@ -30,5 +30,7 @@ def main(grid: Grid, context: Context) -> None:
     scenario = parse_scenario(text, "run-config scenario")
     out = Path(str(context.run_config.get("out", "")) or "runs")
     folder = RunFolder(out / scenario.name)
+    if (folder.path / "rounds.jsonl").exists():
+        raise RunFolderError(f"{folder.path}: holds a run already; choose another run-config out, or another name")
     folder.start(scenario, str(context.run_config.get("command", "")) or "flwr run")
     federate(grid, scenario, folder)

@@ -1,9 +1,17 @@
-"""Checks of an update before it is folded: the server trusts no number from a site."""
+"""Checks of what a site sends before it is used: the server trusts no number from a site."""
 
 import torch
 
+from medfed.config import Scenario
 from medfed.errors import UpdateError
+from medfed.messages import SiteInfo
+from medfed.results import UNBOUNDED, Estimate, Evaluation
 from medfed.types import Update, Weights
+
+_EXPECTED_METRICS: dict[str, frozenset[str]] = {
+    "classification": frozenset({"auroc", "balanced_accuracy", "accuracy", "ece", "loss"}),
+    "segmentation": frozenset({"dice", "iou", "ece", "loss"}),
+}
 
 
 def check_update(update: Update, weights: Weights) -> None:
@@ -31,6 +39,46 @@ def check_update(update: Update, weights: Weights) -> None:
     if update.num_examples <= 0 or update.num_steps <= 0:
         raise UpdateError(
             f"{where}: counts must be positive, got num-examples {update.num_examples}, num-steps {update.num_steps}"
+        )
+
+
+def check_evaluation(site: str, evaluation: Evaluation, scenario: Scenario) -> None:
+    """Refuse metrics that cannot be: other names than the task has, values outside [0, 1], intervals that do not hold.
+
+    Raises:
+        UpdateError: says which metric, and what was got.
+    """
+    expected = _EXPECTED_METRICS[scenario.task.kind]
+    if evaluation.metrics.keys() != expected:
+        raise UpdateError(
+            f"site {site}: expected metrics {', '.join(sorted(expected))}; got {', '.join(sorted(evaluation.metrics))}"
+        )
+    for group in (evaluation.metrics, *evaluation.per_class.values()):
+        for name, estimate in group.items():
+            if not _possible(name, estimate):
+                raise UpdateError(f'site {site}: metric "{name}" cannot be: {estimate}')
+    unknown = evaluation.per_class.keys() - set(scenario.task.classes)
+    if unknown or evaluation.num_images < 1:
+        raise UpdateError(f"site {site}: unknown classes {sorted(unknown)}, or {evaluation.num_images} images")
+
+
+def _possible(name: str, estimate: Estimate) -> bool:
+    values = [v for v in (estimate.low, estimate.value, estimate.high) if v is not None]
+    within = name in UNBOUNDED or all(0.0 <= v <= 1.0 for v in values)
+    ordered = estimate.low is None or estimate.high is None or estimate.low <= estimate.high
+    return within and ordered and estimate.n >= 1 and (estimate.se is None or estimate.se >= 0.0)
+
+
+def check_info(info: SiteInfo, scenario: Scenario) -> None:
+    """Refuse an introduction whose counts cannot be.
+
+    Raises:
+        UpdateError: says what was expected and got.
+    """
+    counts = (info.num_train, info.num_val, info.num_test, *info.class_counts)
+    if len(info.class_counts) != len(scenario.task.classes) or min(counts) < 0:
+        raise UpdateError(
+            f"site {info.site}: expected {len(scenario.task.classes)} class counts and no negative number, got {counts}"
         )
 
 

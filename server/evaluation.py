@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 
+from flwr.app import RecordDict
 from flwr.serverapp import Grid
 
 from medfed import messages
 from medfed.config import Scenario
+from medfed.errors import UpdateError
+from medfed.params import num_bytes
 from medfed.results import Evaluation, Failure, RoundResult, SiteRound
 from medfed.types import Split, Weights
+from server.checks import check_evaluation
 from server.exchange import Fault, MessageType, announce, exchange, window_size
 
 Evaluations = dict[str, Evaluation | Failure]
@@ -37,16 +41,27 @@ def evaluate_sites(
     )
     found: Evaluations = {}
     for site, reply in replies:
-        if isinstance(reply, Fault):
-            announce(reply, round_number)
-            found[site] = reply.failure
+        outcome = reply if isinstance(reply, Fault) else _read(site, reply, scenario)
+        if isinstance(outcome, Fault):
+            announce(outcome, round_number)
+            found[site] = outcome.failure
         else:
-            found[site] = messages.read_evaluation(reply)
+            found[site] = outcome
     return found
 
 
-def add_validation(result: RoundResult, evaluations: Evaluations) -> RoundResult:
-    """``result`` with every site's validation metrics, and with who failed to give them."""
+def _read(site: str, content: RecordDict, scenario: Scenario) -> Evaluation | Fault:
+    try:
+        evaluation = messages.read_evaluation(site, content)
+        check_evaluation(site, evaluation, scenario)
+    except UpdateError as error:
+        remedy = "its metrics were not used"
+        return Fault(Failure(site=site, code="metrics", cause=str(error), remedy=remedy))
+    return evaluation
+
+
+def add_validation(result: RoundResult, evaluations: Evaluations, weights: Weights) -> RoundResult:
+    """``result`` with every site's validation metrics, who failed to give them, and the ``weights`` sent for them."""
     sites, failed = dict(result.sites), list(result.failed)
     for site, outcome in evaluations.items():
         if isinstance(outcome, Failure):
@@ -54,7 +69,8 @@ def add_validation(result: RoundResult, evaluations: Evaluations) -> RoundResult
         else:
             values = {name: estimate.value for name, estimate in outcome.metrics.items()}
             sites[site] = sites.get(site, SiteRound()).model_copy(update={"val": values})
-    return result.model_copy(update={"sites": dict(sorted(sites.items())), "failed": failed})
+    sent = result.bytes_down + num_bytes(weights) * len(evaluations)
+    return result.model_copy(update={"sites": dict(sorted(sites.items())), "failed": failed, "bytes_down": sent})
 
 
 def mean_validation(result: RoundResult, metric: str) -> float | None:

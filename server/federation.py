@@ -13,8 +13,8 @@ from flwr.serverapp import Grid
 from medfed import events
 from medfed.config import Scenario
 from medfed.determinism import deterministic
-from medfed.params import get_weights
-from medfed.results import RoundResult
+from medfed.params import get_weights, num_bytes
+from medfed.results import RoundResult, Summary
 from medfed.rng import derive_seed, numpy_generator
 from medfed.run_folder import RunFolder
 from medfed.types import Weights
@@ -53,8 +53,12 @@ def federate(grid: Grid, scenario: Scenario, folder: RunFolder) -> None:
             raise
         finally:
             seconds = time.monotonic() - started
-            roster, rounds, tests = progress.roster, progress.rounds, progress.tests
-            folder.finish(progress.weights, summarize(scenario, roster, rounds, tests, stopped_because, seconds))
+            folder.finish(progress.weights, _summary(scenario, progress, stopped_because, seconds))
+
+
+def _summary(scenario: Scenario, progress: Progress, stopped_because: str, seconds: float) -> Summary:
+    test_bytes = num_bytes(progress.weights) * sum(site in progress.roster.nodes for site in progress.tests)
+    return summarize(scenario, progress.roster, progress.rounds, progress.tests, stopped_because, seconds, test_bytes)
 
 
 def initial_weights(scenario: Scenario) -> Weights:
@@ -84,9 +88,16 @@ def _train(grid: Grid, scenario: Scenario, folder: RunFolder, progress: Progress
     total = scenario.training.rounds
     for number in range(1, total + 1):
         _advance(grid, scenario, folder, progress, number)
-    progress.tests = evaluate_sites(
-        grid, scenario, progress.roster.nodes, progress.weights, "test", intervals=True, round_number=total
-    )
+    progress.tests = _final_tests(grid, scenario, progress)
+
+
+def _final_tests(grid: Grid, scenario: Scenario, progress: Progress) -> Evaluations:
+    """Test metrics of every expected site; a site that is not there is a failure as well."""
+    roster, number = progress.roster, scenario.training.rounds
+    nodes = {site: roster.nodes[site] for site in scenario.federation.sites if site in roster.nodes}
+    found = evaluate_sites(grid, scenario, nodes, progress.weights, "test", intervals=True, round_number=number)
+    absent = {site: roster.absence(site) for site in scenario.federation.sites if site not in nodes}
+    return dict(sorted((found | absent).items()))
 
 
 def _advance(grid: Grid, scenario: Scenario, folder: RunFolder, progress: Progress, number: int) -> None:
@@ -103,7 +114,7 @@ def _advance(grid: Grid, scenario: Scenario, folder: RunFolder, progress: Progre
     if number % scenario.evaluation.every == 0 or number == total:
         nodes = {site: roster.nodes[site] for site in training_sites(scenario) if site in roster.nodes}
         found = evaluate_sites(grid, scenario, nodes, outcome.weights, "val", intervals=False, round_number=number)
-        result = add_validation(result, found)
+        result = add_validation(result, found, outcome.weights)
     result = result.model_copy(update={"seconds": time.monotonic() - started})
     progress.weights, progress.state = outcome.weights, outcome.state
     progress.rounds.append(result)

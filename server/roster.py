@@ -7,19 +7,29 @@ from flwr.serverapp import Grid
 
 from medfed import messages
 from medfed.config import Scenario
-from medfed.errors import QuorumError, ScenarioError
+from medfed.errors import QuorumError, ScenarioError, UpdateError
 from medfed.messages import SiteInfo
 from medfed.results import Failure
-from server.exchange import POLL_SECONDS, Fault, MessageType, announce, exchange
+from server.checks import check_info
+from server.exchange import POLL_SECONDS, Fault, MessageType, Reply, announce, exchange
+from server.quorum import required
+
+_QUERY_WINDOW = 64
+_DUPLICATE = "duplicate"
 
 
 @dataclass
 class Roster:
-    """Node ids and introductions by site name; ``faults`` are nodes that could not introduce themselves."""
+    """Node ids and introductions of the expected sites, by name.
+
+    ``faults`` are nodes that could not introduce themselves, or took a name that is taken; ``uninvited`` are
+    names that the scenario does not expect: they get no weights and count nowhere.
+    """
 
     nodes: dict[str, int] = field(default_factory=dict)
     infos: dict[str, SiteInfo] = field(default_factory=dict)
     faults: dict[int, Failure] = field(default_factory=dict)
+    uninvited: set[str] = field(default_factory=set)
     known: set[int] = field(default_factory=set)
 
     def retry_faults(self) -> None:
@@ -29,15 +39,14 @@ class Roster:
 
     def absence(self, site: str) -> Failure:
         """Why ``site`` cannot be asked."""
-        return Failure(site=site, code="absent", cause="the site never joined", remedy="is its node running?")
+        causes = sorted({fault.cause for fault in self.faults.values()})
+        cause = "the site never joined" + (f" (nodes that could not: {'; '.join(causes[:3])})" if causes else "")
+        return Failure(site=site, code="absent", cause=cause, remedy="is its node running, and its data mounted?")
 
     def refresh(self, grid: Grid, scenario: Scenario) -> None:
-        """Ask nodes not seen before who they are.
-
-        Raises:
-            ScenarioError: two nodes claim one site name.
-        """
-        new = {f"node-{node:020d}": node for node in grid.get_node_ids() if node not in self.known}
+        """Ask nodes not seen before who they are."""
+        present = set(grid.get_node_ids())
+        new = {f"node-{node:020d}": node for node in present - self.known}
         text = scenario.travelling().to_toml()
         replies = exchange(
             grid,
@@ -45,20 +54,33 @@ class Roster:
             MessageType.QUERY,
             lambda: messages.introduction(text),
             round_number=0,
-            deadline_seconds=scenario.federation.deadline_seconds,
-            window=64,
+            deadline_seconds=min(scenario.federation.join_seconds, scenario.federation.deadline_seconds),
+            window=_QUERY_WINDOW,
         )
         for label, reply in replies:
             self.known.add(new[label])
+            self._enter(scenario, label, new[label], reply, present)
+
+    def _enter(self, scenario: Scenario, label: str, node: int, reply: Reply, present: set[int]) -> None:
+        try:
             if isinstance(reply, Fault):
-                self.faults[new[label]] = reply.failure
-                announce(reply, 0)
-                continue
-            info = messages.read_info(reply)
-            if info.site in self.nodes and self.nodes[info.site] in set(grid.get_node_ids()):
-                raise ScenarioError(f'two nodes call themselves site "{info.site}"; every site needs a name of its own')
-            self.nodes[info.site] = new[label]
-            self.infos[info.site] = info
+                fault = reply
+            else:
+                info = messages.read_info(reply)
+                check_info(info, scenario)
+                if info.site not in scenario.federation.sites:
+                    self.uninvited.add(info.site)
+                    return
+                if self.nodes.get(info.site) not in present:
+                    self.nodes[info.site], self.infos[info.site] = node, info
+                    return
+                cause = f'two nodes call themselves site "{info.site}"'
+                fault = Fault(Failure(site=label, code=_DUPLICATE, cause=cause, remedy="give each a name of its own"))
+        except UpdateError as error:
+            remedy = "its medfed may be another version"
+            fault = Fault(Failure(site=label, code="introduction", cause=str(error), remedy=remedy))
+        self.faults[node] = fault.failure
+        announce(fault, 0)
 
 
 def join(grid: Grid, scenario: Scenario) -> Roster:
@@ -80,11 +102,20 @@ def join(grid: Grid, scenario: Scenario) -> Roster:
         if len(absent) <= len(roster.faults) or time.monotonic() > deadline:
             break
         time.sleep(POLL_SECONDS)
-    present = len(expected) - len(absent)
-    if present < max(1.0, scenario.federation.quorum * len(expected)):
-        causes = "; ".join(failure.cause for failure in roster.faults.values())
-        raise QuorumError(
-            f"only {present} of {len(expected)} sites came (quorum {scenario.federation.quorum:g}); "
-            f"absent: {', '.join(absent[:5])}{'; ' + causes if causes else ''}"
-        )
+    for fault in roster.faults.values():
+        if fault.code == _DUPLICATE:
+            raise ScenarioError(f"{fault.cause}; {fault.remedy}")
+    _require_quorum(scenario, roster, absent)
     return roster
+
+
+def _require_quorum(scenario: Scenario, roster: Roster, absent: list[str]) -> None:
+    expected, quorum = scenario.federation.sites, scenario.federation.quorum
+    present = len(expected) - len(absent)
+    if present >= required(quorum, len(expected)):
+        return
+    causes = "; ".join(sorted({failure.cause for failure in roster.faults.values()})[:3])
+    raise QuorumError(
+        f"only {present} of {len(expected)} sites came (federation.quorum = {quorum:g}); "
+        f"absent: {', '.join(absent[:5])}{'; ' + causes if causes else ''}"
+    )

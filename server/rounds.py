@@ -14,6 +14,7 @@ from medfed.types import Update, Weights
 from server.checks import check_update
 from server.exchange import Fault, MessageType, Reply, announce, exchange, window_size
 from server.fold import MeanFold
+from server.quorum import required
 from server.roster import Roster
 
 
@@ -35,6 +36,7 @@ class _Open:
     fold: MeanFold = field(default_factory=MeanFold)
     sites: dict[str, SiteRound] = field(default_factory=dict)
     failed: list[Failure] = field(default_factory=list)
+    num_replies: int = 0
 
 
 def run_round(
@@ -81,13 +83,14 @@ def _fold_reply(scenario: Scenario, current: _Open, site: str, reply: Reply, fol
         if isinstance(reply, Fault):
             fault = reply
         else:
+            current.num_replies += 1
             update, seconds = messages.read_update(site, reply)
             check_update(update, current.weights)
             if folder is not None:
                 folder.record_update(current.number, update)
             current.fold.add(update.tensors, scenario.federation.strategy.weight(update))
             current.sites[site] = _site_round(update, seconds)
-            events.emit(events.SiteDone(current.number, site, update.metrics.get("loss", float("nan"))))
+            events.emit(events.SiteDone(current.number, site, update.metrics["loss"]))
             return
     except UpdateError as error:
         fault = Fault(Failure(site=site, code="update", cause=str(error), remedy="its update was not used"))
@@ -96,13 +99,13 @@ def _fold_reply(scenario: Scenario, current: _Open, site: str, reply: Reply, fol
 
 
 def _site_round(update: Update, seconds: float) -> SiteRound:
-    loss = update.metrics.get("loss")
+    loss = update.metrics["loss"]
     return SiteRound(num_examples=update.num_examples, num_steps=update.num_steps, loss=loss, seconds=seconds)
 
 
 def _require_quorum(scenario: Scenario, current: _Open, num_chosen: int) -> None:
     quorum = scenario.federation.quorum
-    if len(current.sites) >= max(1.0, quorum * num_chosen):
+    if len(current.sites) >= required(quorum, num_chosen):
         return
     causes = "; ".join(f"{failure.site}: {failure.cause}" for failure in current.failed[:3])
     raise QuorumError(
@@ -116,7 +119,7 @@ def _result(current: _Open, num_asked: int) -> RoundResult:
     return RoundResult(
         round=current.number,
         seconds=0.0,
-        bytes_up=size * len(current.sites),
+        bytes_up=size * current.num_replies,
         bytes_down=size * num_asked,
         sites=current.sites,
         failed=current.failed,

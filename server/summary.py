@@ -27,9 +27,16 @@ def summarize(
     tests: Evaluations,
     stopped_because: str,
     seconds: float,
+    test_bytes: int,
 ) -> Summary:
-    """Build the summary of a run; ``stopped_because`` is empty where all rounds were run."""
-    warnings = [*_failures(rounds, tests, roster), *_undefined(tests)]
+    """Build the summary of a run.
+
+    ``stopped_because`` is empty where all rounds were run; ``test_bytes`` were sent for the final test.
+    """
+    warnings = [*_failures(rounds, tests), *_undefined(tests)]
+    if roster.uninvited:
+        names = ", ".join(sorted(roster.uninvited))
+        warnings.append(f"nodes that federation.sites does not name were sent nothing: {names}")
     status = Status.DEGRADED if _anyone_failed(rounds, tests) else Status.COMPLETED
     if stopped_because or not tests:
         status = Status.STOPPED
@@ -43,7 +50,7 @@ def summarize(
         rounds=len(rounds),
         seconds=seconds,
         bytes_up=sum(r.bytes_up for r in rounds),
-        bytes_down=sum(r.bytes_down for r in rounds),
+        bytes_down=sum(r.bytes_down for r in rounds) + test_bytes,
         sites={site: _site(scenario, info, tests.get(site)) for site, info in sorted(roster.infos.items())},
         mean=MeanSummary(federated=mean_metrics(scenario, federated) if federated else None),
         left_out=sorted(scenario.federation.leave_out),
@@ -83,12 +90,13 @@ def _anyone_failed(rounds: Sequence[RoundResult], tests: Evaluations) -> bool:
     return any(r.failed for r in rounds) or any(isinstance(t, Failure) for t in tests.values())
 
 
-def _failures(rounds: Sequence[RoundResult], tests: Evaluations, roster: Roster) -> list[str]:
+def _failures(rounds: Sequence[RoundResult], tests: Evaluations) -> list[str]:
     """One line per site and cause, with the rounds it missed."""
     missed: dict[tuple[str, str], list[str]] = {}
     for result in rounds:
         for failure in result.failed:
-            missed.setdefault((failure.site, f"{failure.cause}; {failure.remedy}"), []).append(str(result.round))
+            where = missed.setdefault((failure.site, f"{failure.cause}; {failure.remedy}"), [])
+            where += [str(result.round)] if str(result.round) not in where else []
     for test in tests.values():
         if isinstance(test, Failure):
             missed.setdefault((test.site, f"{test.cause}; {test.remedy}"), []).append("final test")

@@ -1,9 +1,10 @@
 """Was federating worth it? The baselines' figures beside the federated ones, and the share of the gap closed."""
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 
 from medfed.config import Scenario
-from medfed.results import LOWER_IS_BETTER, Evaluation, MeanSummary, Metrics, Summary
+from medfed.results import LOWER_IS_BETTER, Evaluation, MeanSummary, Metrics, SiteSummary, Summary
 from server.summary import mean_metrics
 from simulations.baselines import Task
 
@@ -13,7 +14,10 @@ Tests = Mapping[str, Evaluation]
 
 
 def add_baselines(scenario: Scenario, summary: Summary, baselines: Mapping[Task, Tests]) -> Summary:
-    """``summary`` with local and pooled figures, the cross-site matrix and the share of the gap closed."""
+    """``summary`` with local and pooled figures, the cross-site matrix and the share of the gap closed.
+
+    Means and shares are taken over the sites whose federated test arrived, so that all three speak of the same sites.
+    """
     local = {task.site: tests for task, tests in baselines.items() if task.kind == "local"}
     pooled = next((tests for task, tests in baselines.items() if task.kind == "pooled"), None)
     sites = {
@@ -25,52 +29,65 @@ def add_baselines(scenario: Scenario, summary: Summary, baselines: Mapping[Task,
         )
         for name, site in summary.sites.items()
     }
-    own = {site: tests[site].metrics for site, tests in local.items()}
+    tested = {name: site for name, site in sites.items() if site.federated is not None}
+    own = {name: site.local for name, site in tested.items() if site.local is not None}
+    together = {name: site.pooled for name, site in tested.items() if site.pooled is not None}
     mean = MeanSummary(
         federated=summary.mean.federated,
         local=mean_metrics(scenario, own) if own else None,
-        pooled=mean_metrics(scenario, _metrics(pooled)) if pooled else None,
+        pooled=mean_metrics(scenario, together) if together else None,
     )
-    everywhere = {site: mean_metrics(scenario, _metrics(tests)) for site, tests in local.items()}
-    best = best_local(everywhere)
+    cross = {i: _metrics(tests) for i, tests in sorted(local.items())}
+    best, closed = shares(tested, cross)
     return summary.model_copy(
-        update={
-            "sites": sites,
-            "mean": mean,
-            "cross_site": {i: _metrics(tests) for i, tests in sorted(local.items())},
-            "best_local_site": best,
-            "gap_closed": gaps_closed(mean, everywhere, best),
-        }
+        update={"sites": sites, "mean": mean, "cross_site": cross, "best_local_site": best, "gap_closed": closed}
     )
 
 
-def best_local(everywhere: Mapping[str, Metrics]) -> dict[str, str]:
-    """Metric -> the site whose own model has the best mean over all sites; undefined metrics are left out."""
-    found: dict[str, str] = {}
-    for metric in next(iter(everywhere.values()), {}):
-        values = {site: v for site, metrics in everywhere.items() if (v := metrics[metric].value) is not None}
-        if values:
-            choose = min if metric in LOWER_IS_BETTER else max
-            found[metric] = choose(sorted(values), key=values.__getitem__)
-    return found
+def shares(
+    tested: Mapping[str, SiteSummary], cross: Mapping[str, Mapping[str, Metrics]]
+) -> tuple[dict[str, str], dict[str, float | None]]:
+    """Per metric, the site whose own model is best over all sites, and the share of the gap to pooled that is closed.
 
-
-def gaps_closed(
-    mean: MeanSummary, everywhere: Mapping[str, Metrics], best: Mapping[str, str]
-) -> dict[str, float | None]:
-    """(federated - best local) / (pooled - best local) per metric; None where there is no gap to close."""
-    if mean.federated is None or mean.pooled is None:
-        return {}
+    A share is (federated - best) / (pooled - best), each a mean over the sites at which all models have a value; it is
+    None where pooled is hardly better than the best single model, or a model is missing.
+    """
+    best: dict[str, str] = {}
     closed: dict[str, float | None] = {}
-    for metric, site in best.items():
-        federated, pooled = mean.federated[metric].value, mean.pooled[metric].value
-        single = everywhere[site][metric].value
-        if federated is None or pooled is None or single is None:
-            closed[metric] = None
+    names = next((site.federated for site in tested.values() if site.federated), {})
+    for metric in names if cross else ():
+        rows = [{"federated": s.federated, "pooled": s.pooled} for s in tested.values()]
+        columns = [
+            {f"single {i}": tests.get(name) for i, tests in cross.items()} | row
+            for name, row in zip(tested, rows, strict=True)
+        ]
+        means = _common_means(columns, metric)
+        singles = {i: v for i in cross if (v := means.get(f"single {i}")) is not None}
+        if not singles:
             continue
-        gap = (single - pooled) if metric in LOWER_IS_BETTER else (pooled - single)
-        closed[metric] = (federated - single) / (pooled - single) if gap > _SMALLEST_GAP else None
-    return closed
+        choose = min if metric in LOWER_IS_BETTER else max
+        best[metric] = choose(sorted(singles), key=singles.__getitem__)
+        closed[metric] = _share(metric, means.get("federated"), means.get("pooled"), singles[best[metric]])
+    return best, closed
+
+
+def _common_means(columns: Sequence[Mapping[str, Metrics | None]], metric: str) -> dict[str, float]:
+    """Model -> mean over the sites at which every model that has been tested at all has a value."""
+    values = [{model: _value(metrics, metric) for model, metrics in column.items()} for column in columns]
+    models = [m for m in (values[0] if values else ()) if any(column[m] is not None for column in values)]
+    common = [column for column in values if all(column[m] is not None for m in models)]
+    return {m: statistics.fmean(v for column in common if (v := column[m]) is not None) for m in models if common}
+
+
+def _value(metrics: Metrics | None, metric: str) -> float | None:
+    return metrics[metric].value if metrics and metric in metrics else None
+
+
+def _share(metric: str, federated: float | None, pooled: float | None, single: float) -> float | None:
+    if federated is None or pooled is None:
+        return None
+    gap = (single - pooled) if metric in LOWER_IS_BETTER else (pooled - single)
+    return (federated - single) / (pooled - single) if gap > _SMALLEST_GAP else None
 
 
 def _metrics(tests: Tests) -> dict[str, Metrics]:

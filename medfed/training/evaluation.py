@@ -21,10 +21,10 @@ from medfed.results import Estimate, Evaluation, Metrics
 from medfed.rng import numpy_generator
 from medfed.training.heads import probabilities
 from medfed.training.losses.contract import Loss
-from medfed.training.predictions import ImageScores, logits_in_batches, predict_batch, predicted_classes, predictions
+from medfed.training.predictions import ImageScores, logits_in_batches, predict_batch, predictions
 from medfed.types import ImageSet
 
-__all__ = ["ImageScores", "evaluate", "predict_batch", "predicted_classes", "predictions"]
+__all__ = ["ImageScores", "evaluate", "predict_batch", "predictions"]
 
 Key = tuple[str | None, str]
 """(class name, or None for all classes together; metric name)."""

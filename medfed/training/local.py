@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from medfed.config import Scenario
-from medfed.errors import SiteError
+from medfed.errors import DivergedError
 from medfed.rng import derive_seed, numpy_generator, torch_generator
 from medfed.sections import TrainingConfig
 from medfed.types import ImageSet
@@ -68,7 +68,7 @@ def train_local(
         num_steps: optimizer steps; by default what the scenario asks of a site with so many images.
 
     Raises:
-        SiteError: the loss is not finite.
+        DivergedError: the loss is not finite.
     """
     training = scenario.training
     steps = steps_per_round(training, len(images)) if num_steps is None else num_steps
@@ -91,5 +91,6 @@ def train_local(
             total += float(loss.detach())
     mean = total / steps
     if not math.isfinite(mean):
-        raise SiteError(f"site {site}, round {round_number}: the training loss is {mean}; lower training.optimizer.lr")
+        where = f"site {site}, round {round_number}"
+        raise DivergedError(f"{where}: the training loss is {mean}; lower training.optimizer.lr")
     return LocalResult(steps, len(images), mean)

@@ -94,14 +94,6 @@ def predictions(model: nn.Module, images: ImageSet, scenario: Scenario) -> Image
     return ImageScores(np.concatenate([np.asarray(score(probabilities(x), y)) for x, y in batches]))
 
 
-def predicted_classes(
-    model: nn.Module, images: ImageSet, positions: NDArray[np.int64], task: Task
-) -> Int[Tensor, "position ..."]:
-    """The predicted class, or class map, of the images at ``positions``."""
-    batch, _ = images.batch(positions)
-    return predict_batch(model, batch, task).argmax(dim=1)
-
-
 def _probability_of_truth(p: Float[Tensor, "batch class"], targets: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
     return p.double().gather(1, targets[:, None])[:, 0]
 

@@ -72,7 +72,9 @@ def test_update_round_trip() -> None:
             RecordDict(
                 {
                     "update": ArrayRecord(),
-                    "metrics": MetricRecord({"num-examples": float("inf"), "num-steps": 1, "seconds": 0}),
+                    "metrics": MetricRecord(
+                        {"num-examples": float("inf"), "num-steps": 1, "seconds": 0, "metric.loss": 1.0}
+                    ),
                 }
             ),
             "counts must be finite",
@@ -90,9 +92,35 @@ def test_evaluation_round_trip_keeps_undefined_values_and_odd_class_names() -> N
     evaluation = Evaluation(
         metrics={"dice": known, "auroc": undefined}, per_class={"a/b <c>": {"dice": known}}, num_images=12
     )
-    assert messages.read_evaluation(messages.evaluation_reply(evaluation)) == evaluation
+    assert messages.read_evaluation("a", messages.evaluation_reply(evaluation)) == evaluation
 
 
 def test_introduction_round_trip() -> None:
     info = SiteInfo("Klinik Süd", 5, 2, 3, (4, 1))
     assert messages.read_info(messages.info_reply(info)) == info
+
+
+@pytest.mark.parametrize("loss", [{}, {"metric.loss": float("nan")}])
+def test_an_update_needs_a_finite_loss(loss: dict[str, float]) -> None:
+    numbers = {"num-examples": 1, "num-steps": 1, "seconds": 0.0} | loss
+    with pytest.raises(UpdateError, match="finite loss"):
+        messages.read_update("a", RecordDict({"update": ArrayRecord(), "metrics": MetricRecord(numbers)}))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        RecordDict(),
+        RecordDict({"metrics": MetricRecord({"value/dice/": 0.5, "n/dice/": 3})}),
+        RecordDict({"metrics": MetricRecord({"num-images": 3, "value/dice/": float("nan"), "n/dice/": 3})}),
+        RecordDict({"metrics": MetricRecord({"num-images": 3, "value/dice/": 0.5})}),
+    ],
+)
+def test_malformed_metrics_are_refused(content: RecordDict) -> None:
+    with pytest.raises(UpdateError, match="site a: its metrics are malformed"):
+        messages.read_evaluation("a", content)
+
+
+def test_a_malformed_introduction_is_refused() -> None:
+    with pytest.raises(UpdateError, match="malformed"):
+        messages.read_info(RecordDict())

@@ -5,9 +5,13 @@ import dataclasses
 import pytest
 import torch
 
+from medfed.config import parse_scenario
 from medfed.errors import UpdateError
+from medfed.messages import SiteInfo
+from medfed.results import Estimate, Evaluation
 from medfed.types import Update
-from server.checks import check_update
+from server.checks import check_evaluation, check_info, check_update
+from server.quorum import required
 
 WEIGHTS = {"w": torch.zeros(2, 2), "n": torch.zeros(1, dtype=torch.int64)}
 CLEAN = Update("a", {"w": torch.ones(2, 2), "n": torch.ones(1, dtype=torch.int64)}, 5, 2, {})
@@ -39,3 +43,51 @@ def test_faults_are_named(change: dict, said: str) -> None:
     with pytest.raises(UpdateError, match=said) as fault:
         check_update(dataclasses.replace(CLEAN, **change), WEIGHTS)
     assert "site a" in str(fault.value)
+
+
+SCENARIO = parse_scenario("""
+    name = "checks"
+    model = "small_cnn"
+    task = { kind = "classification", classes = ["a", "b"] }
+    data = { image_size = 28 }
+    training = { rounds = 1, local_steps = 1, batch_size = 1, loss = "cross_entropy" }
+""")
+GOOD = Estimate(value=0.5, low=0.4, high=0.6, n=3, se=0.1)
+METRICS = dict.fromkeys(("auroc", "balanced_accuracy", "accuracy", "ece", "loss"), GOOD)
+EVALUATION = Evaluation(metrics=METRICS, per_class={"a": {"recall": GOOD}}, num_images=3)
+
+
+def test_possible_metrics_pass() -> None:
+    large_loss = METRICS | {"loss": GOOD.model_copy(update={"value": 70.0, "high": 90.0})}
+    check_evaluation("s", EVALUATION.model_copy(update={"metrics": large_loss}), SCENARIO)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"metrics": {"dice": GOOD}}, "expected metrics accuracy, auroc"),
+        ({"metrics": METRICS | {"accuracy": GOOD.model_copy(update={"value": 7.0})}}, '"accuracy" cannot be'),
+        ({"metrics": METRICS | {"ece": GOOD.model_copy(update={"low": 0.7})}}, '"ece" cannot be'),
+        ({"metrics": METRICS | {"auroc": GOOD.model_copy(update={"n": 0})}}, '"auroc" cannot be'),
+        ({"per_class": {"a": {"recall": GOOD.model_copy(update={"value": -1.0})}}}, '"recall" cannot be'),
+        ({"per_class": {"<b>": {}}}, "unknown classes"),
+        ({"num_images": 0}, "0 images"),
+    ],
+)
+def test_impossible_metrics_are_named(change: dict, said: str) -> None:
+    with pytest.raises(UpdateError, match=said):
+        check_evaluation("s", EVALUATION.model_copy(update=change), SCENARIO)
+
+
+@pytest.mark.parametrize("counts", [(1,), (1, 2, 3), (-1, 2)])
+def test_impossible_introductions_are_named(counts: tuple[int, ...]) -> None:
+    check_info(SiteInfo("s", 3, 0, 0, (1, 2)), SCENARIO)
+    with pytest.raises(UpdateError, match="site s: expected 2 class counts"):
+        check_info(SiteInfo("s", 3, 0, 0, counts), SCENARIO)
+
+
+@pytest.mark.parametrize(
+    ("quorum", "num_sites", "expected"), [(0.55, 100, 55), (0.5, 3, 2), (0.01, 3, 1), (1.0, 7, 7), (0.1, 10, 1)]
+)
+def test_the_quorum_by_hand(quorum: float, num_sites: int, expected: int) -> None:
+    assert required(quorum, num_sites) == expected

@@ -80,3 +80,20 @@ def test_who_failed_to_introduce_itself_is_asked_again() -> None:
     roster.retry_faults()
     roster.refresh(machine, scenario("a", "b"))
     assert set(roster.nodes) == {"a", "b"}  # ... but in the next round
+
+
+def test_uninvited_nodes_get_nothing() -> None:
+    roster = join(grid(k1="a", k2="stranger")[0], scenario("a"))
+    assert set(roster.nodes) == {"a"}
+    assert roster.uninvited == {"stranger"}
+
+
+def test_a_name_taken_later_is_a_fault_and_the_first_node_stays() -> None:
+    machine, claims = grid(k1="a", k2="fail")
+    roster = join(machine, scenario("a", "b"))
+    first = roster.nodes["a"]
+    claims["k2"] = "a"
+    roster.retry_faults()
+    roster.refresh(machine, scenario("a", "b"))
+    assert roster.nodes["a"] == first
+    assert [fault.code for fault in roster.faults.values()] == ["duplicate"]
