@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from medfed import registry
 from medfed.config_errors import explain
+from medfed.data.location import PACKAGE_PREFIX
 from medfed.errors import ScenarioError
 from medfed.sections import (
     BaselinesConfig,
@@ -31,8 +32,6 @@ from medfed.sections import (
     plugin_field,
 )
 from medfed.types import Task
-
-PACKAGE_PREFIX = "package:"
 
 HEADLINES: dict[str, tuple[str, ...]] = {
     "classification": ("auroc", "balanced_accuracy", "accuracy"),

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 _MAX_FAULTS = 5
 _MAX_SHOWN = 80
+_MAX_HINTS = 3
 
 _PLAIN: dict[str, str] = {
     "int_type": "must be a whole number without quotes or decimal point, such as 3",
@@ -51,7 +52,7 @@ def _lines(error: ValidationError, model: type, prefix: tuple[Any, ...], where: 
         if isinstance(inner, PluginFault):
             yield from _lines(inner.error, inner.cls, location, where)
             continue
-        reason = _reason(fault, _owner(model, fault["loc"]), location[:-1])
+        reason = _reason(fault, _owner(model, fault["loc"]), location[:-1], model)
         if not location:  # several keys do not fit each other: each line names them itself
             yield from (f"{where}: {line}" for line in reason.splitlines())
             continue
@@ -63,12 +64,11 @@ def _inside(location: tuple[Any, ...], table: tuple[Any, ...]) -> bool:
     return len(location) > len(table) and location[: len(table)] == table
 
 
-def _reason(fault: Any, owner: type | None, parents: tuple[Any, ...]) -> str:
+def _reason(fault: Any, owner: type | None, parents: tuple[Any, ...], model: type) -> str:
     if fault["type"] in _UNKNOWN:
         known = _fields(owner)
-        near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.5)
-        path = ".".join([*(str(part) for part in parents), near[0]]) if near else ""
-        hint = f'did you mean "{path}"? ' if near else ""
+        near = _nearest(str(fault["loc"][-1]), known, parents, model)
+        hint = f"did you mean {near}? " if near else ""
         return f"unknown key; {hint}allowed here: {', '.join(known)}"
     if fault["type"] in ("missing", "missing_argument"):
         return "is missing; add it to the scenario"
@@ -82,6 +82,23 @@ def _reason(fault: Any, owner: type | None, parents: tuple[Any, ...]) -> str:
     else:
         plain = plain.format(**fault.get("ctx", {}))
     return f"{plain}; got {_shown(fault['input'])}"
+
+
+def _nearest(key: str, known: list[str], parents: tuple[Any, ...], model: type) -> str:
+    """Keys of that very name in other tables; else the key of this table that looks most like it; else nothing."""
+    found = [path for path in _paths(model) if path.rpartition(".")[2] == key]
+    if not found:
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        found = [".".join([*(str(part) for part in parents), near[0]])] if near else []
+    return " or ".join(f'"{path}"' for path in found[:_MAX_HINTS])
+
+
+def _paths(model: Any, prefix: str = "") -> Iterable[str]:
+    """Every dotted key of ``model`` and of the tables in it."""
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        for name, field in model.model_fields.items():
+            yield prefix + name
+            yield from _paths(field.annotation, f"{prefix}{name}.")
 
 
 def _shown(value: Any) -> str:

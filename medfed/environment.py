@@ -22,11 +22,22 @@ def describe_environment(deterministic: bool, command: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "machine": platform.machine(),
+        "cpu": _cpu_model(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),  # which kernels run, and so the last bits
         "cpu_count": os.cpu_count(),
         "devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "versions": {name: _version(name) for name in _PACKAGES},
         "git": _git_state(Path(__file__).parent),
     }
+
+
+def _cpu_model(path: Path = Path("/proc/cpuinfo")) -> str | None:
+    """The processor's name as Linux gives it; None where it gives none."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
 
 
 def _version(package: str) -> str | None:

@@ -13,6 +13,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from medfed.files import write_text_atomic
+
 SCHEMA_VERSION = 1
 
 METRICS = ("auroc", "balanced_accuracy", "accuracy", "ece", "dice", "iou", "hd95", "loss")
@@ -21,7 +23,7 @@ UNBOUNDED = frozenset({"hd95", "loss"})
 
 
 class Status(StrEnum):
-    """How a run ended; ``exit_code`` is what the command line returns."""
+    """How a run ended."""
 
     COMPLETED = "COMPLETED"
     DEGRADED = "DEGRADED"
@@ -164,4 +166,4 @@ def finite(value: float) -> float | None:
 
 def write_json(path: Path, value: BaseModel) -> None:
     """Write ``value`` as indented JSON with a final newline."""
-    path.write_text(json.dumps(value.model_dump(mode="json"), indent=2) + "\n")
+    write_text_atomic(path, json.dumps(value.model_dump(mode="json"), indent=2) + "\n")

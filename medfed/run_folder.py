@@ -1,4 +1,7 @@
-"""The folder of a run: where each result lies, written so that a crash leaves no half file."""
+"""The folder of a run: where each result lies.
+
+Files are written whole or not at all; only ``rounds.jsonl`` grows, a line at a time.
+"""
 
 import hashlib
 import json
@@ -9,11 +12,13 @@ from urllib.parse import quote
 from medfed.config import Scenario
 from medfed.environment import describe_environment
 from medfed.errors import RunFolderError
+from medfed.files import write_text_atomic
 from medfed.params import save_weights
 from medfed.results import RoundResult, Summary, write_json
 from medfed.types import Update, Weights
 
 _MAX_NAME = 120
+_SCENARIO = "scenario.toml"
 
 
 def file_name(site: str) -> str:
@@ -25,20 +30,41 @@ def file_name(site: str) -> str:
 
 
 def check_free(folder: Path, overwrite: bool) -> None:
-    """Refuse a ``folder`` that must not be written: one that is there already, unless it is a run to overwrite.
+    """Refuse a ``folder`` that must not be written: one with something in it, unless it is a run to overwrite.
 
     Raises:
         RunFolderError: it exists and ``overwrite`` is false, or it is no run folder of ours.
     """
-    if not folder.exists():
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
-    if not (folder / "scenario.toml").is_file():
+    if not (folder / _SCENARIO).is_file():
         raise RunFolderError(
             f"{folder}: exists and is not the folder of a run (no scenario.toml), so it is never overwritten; "
             "remove it yourself, or choose another --out"
         )
     if not overwrite:
         raise RunFolderError(f"{folder}: exists already; choose another --out, or give --overwrite to replace it")
+
+
+def make_folder(folder: Path, scenario: Scenario) -> None:
+    """Create the run's folder with its ``scenario.toml``, in the place of an earlier run.
+
+    From the first moment to the last the folder says that it is a run's, so that one killed in between can be
+    overwritten: an earlier run's ``scenario.toml`` is the one file that is not removed but replaced.
+
+    Raises:
+        RunFolderError: it cannot be made here.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for entry in folder.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name != _SCENARIO:
+                entry.unlink()
+        write_text_atomic(folder / _SCENARIO, scenario.to_toml())
+    except OSError as error:
+        raise RunFolderError(f"{folder}: cannot be made: {error.strerror}; choose another --out") from error
 
 
 class RunFolder:
@@ -55,10 +81,10 @@ class RunFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            (self.path / "scenario.toml").write_text(scenario.to_toml())
-            (self.path / "rounds.jsonl").write_text("")
+            write_text_atomic(self.path / _SCENARIO, scenario.to_toml())
+            write_text_atomic(self.path / "rounds.jsonl", "")
             environment = describe_environment(scenario.engine.deterministic, command)
-            (self.path / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
+            write_text_atomic(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
         except OSError as error:
             raise RunFolderError(f"{self.path}: cannot be written: {error}; choose another --out") from error
 

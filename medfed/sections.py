@@ -1,6 +1,7 @@
 """The tables of a scenario: every key, what it means, its default and what it may be."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -18,6 +19,13 @@ from pydantic import (
 from medfed import registry
 from medfed.config_errors import PluginFault
 from medfed.errors import ScenarioError
+
+
+@dataclasses.dataclass(frozen=True)
+class PluginKind:
+    """Marks a field that holds a plug-in."""
+
+    kind: str
 
 
 def plugin_field(kind: str) -> Any:
@@ -42,7 +50,7 @@ def plugin_field(kind: str) -> Any:
     def serialize(value: Any) -> dict[str, Any]:
         return registry.describe(kind, value)
 
-    return Annotated[Any, PlainValidator(validate), PlainSerializer(serialize)]
+    return Annotated[Any, PluginKind(kind), PlainValidator(validate), PlainSerializer(serialize)]
 
 
 def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -62,6 +70,23 @@ class Section(BaseModel):
     """A table of the scenario: frozen, strict, no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fields_without_a_name_are_the_default_plugin_s(cls, values: Any) -> Any:
+        """``optimizer = { lr = 0.1 }`` means the default optimizer, as ``--set training.optimizer.lr=0.1`` does."""
+        if not isinstance(values, Mapping):
+            return values
+        return {key: cls._named(key, value) for key, value in values.items()}
+
+    @classmethod
+    def _named(cls, key: Any, value: Any) -> Any:
+        field = cls.model_fields.get(key)
+        if field is None or not isinstance(field.default, str) or not isinstance(value, Mapping):
+            return value
+        if not any(isinstance(mark, PluginKind) for mark in field.metadata):
+            return value
+        return {"name": field.default, **value}
 
 
 class TaskConfig(Section):

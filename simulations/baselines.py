@@ -5,6 +5,7 @@ fresh optimizer each round, but nothing is averaged. A local model takes its sit
 pooled model, which sees the images of all training sites together, takes as many steps as all sites together.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,23 +50,29 @@ def baseline_tasks(scenario: Scenario, dataset: Dataset) -> list[Task]:
     return pooled + ([Task("local", site) for site in by_size] if scenario.baselines.local else [])
 
 
-def train_baseline(scenario: Scenario, dataset: Dataset, task: Task) -> Baseline:
-    """Train one baseline from the run's initial weights and test it at every site."""
+def train_baseline(
+    scenario: Scenario, dataset: Dataset, task: Task, on_round: Callable[[int], None] = lambda done: None
+) -> Baseline:
+    """Train one baseline from the run's initial weights and test it at every site.
+
+    ``on_round`` is called after each round with the number of rounds done; what it raises ends the training.
+    """
     sites = [dataset.site(site) for site in training_sites(scenario)]
     data = pool(sites) if task.kind == "pooled" else dataset.site(task.site)
     steps = [
         steps_per_round(scenario.training, len(site.train)) for site in (sites if task.kind == "pooled" else [data])
     ]
     with deterministic(scenario.engine.deterministic):
-        weights = _train(scenario, data, sum(steps))
+        weights = _train(scenario, data, sum(steps), on_round)
         return Baseline(task, weights, tests_at_all_sites(scenario, dataset, weights))
 
 
-def _train(scenario: Scenario, data: SiteData, steps_each_round: int) -> Weights:
+def _train(scenario: Scenario, data: SiteData, steps_each_round: int, on_round: Callable[[int], None]) -> Weights:
     model = scenario.model(scenario.model_task)
     set_weights(model, initial_weights(scenario))
     for round_number in range(1, scenario.training.rounds + 1):
         train_local(model, data.train, scenario, data.site, round_number, steps_each_round)
+        on_round(round_number)
     return get_weights(model)
 
 

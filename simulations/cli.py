@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -47,7 +48,7 @@ def simulate(
     loaded = load_scenario(scenario, tuple(changes))
     console = Console()
     logging.getLogger("client").addHandler(logging.NullHandler())  # a fault's traceback is shown by `watching`
-    command = "medfed " + " ".join(sys.argv[1:])
+    command = shlex.join(["medfed", *sys.argv[1:]])
     try:
         with watching(console, verbose=not quiet) as progress:
             result = run_simulation(loaded, out=out, overwrite=overwrite, listener=progress, command=command)

@@ -16,7 +16,8 @@ Tests = Mapping[str, Evaluation]
 def add_baselines(scenario: Scenario, summary: Summary, baselines: Mapping[Task, Tests]) -> Summary:
     """``summary`` with local and pooled figures, the cross-site matrix and the share of the gap closed.
 
-    Means and shares are taken over the sites whose federated test arrived, so that all three speak of the same sites.
+    Only sites whose federated test arrived count, for all three models; ``local`` has no figure for a site that was
+    left out, or whose own model could not be trained.
     """
     local = {task.site: tests for task, tests in baselines.items() if task.kind == "local"}
     pooled = next((tests for task, tests in baselines.items() if task.kind == "pooled"), None)

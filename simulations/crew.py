@@ -1,136 +1,156 @@
 """Baselines on all cores: helper processes and, once it is free, this process share one list of tasks.
 
-Each task is claimed by creating a file (O_EXCL), trained, and stored as ``baselines/NAME.json`` and
-``.safetensors``. Who trains what does not change a number, since every task is seeded by itself.
+Who trains what does not change a number, since every task is seeded by itself. A helper never outlives the process
+that started it: it holds the reading end of a pipe that the system closes when that process ends, however it ends.
 """
 
+import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-
-from pydantic import TypeAdapter
 
 from medfed import events
 from medfed.config import Scenario, parse_scenario
 from medfed.data.dataset import Dataset, open_dataset
 from medfed.data.location import resolve_path
-from medfed.errors import MedfedError
-from medfed.params import save_weights
-from medfed.results import Evaluation
-from medfed.run_folder import file_name
+from medfed.errors import StopRequested
+from simulations.baseline_files import BaselineFiles, Tests
 from simulations.baselines import Task, baseline_tasks, train_baseline
 
-Tests = dict[str, Evaluation]
-_TESTS = TypeAdapter(Tests)
-_ROOT = Path(__file__).parents[1]
 _POLL_SECONDS = 0.5
 
+Helper = subprocess.Popen[bytes]
 
-class BaselineError(MedfedError):
-    """A helper process could not train its baselines."""
 
-    exit_code = 4
+@dataclass(frozen=True)
+class Crew:
+    """The folder that all processes share, and the helpers in the order of their logs' numbers."""
+
+    files: BaselineFiles
+    helpers: list[Helper] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The tests of every baseline that was trained; a line per baseline that failed; what else to know."""
+
+    tests: dict[Task, Tests]
+    failures: list[str]
+    warnings: list[str]
 
 
 @contextmanager
-def helpers(scenario: Scenario, folder: Path, count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Run ``count`` helper processes over the tasks; they are ended when the block is left by an exception.
+def hired(scenario: Scenario, folder: Path, count: int) -> Iterator[Crew]:
+    """Run ``count`` helpers over the tasks; what is finished when the block ends is moved to ``folder``.
 
-    They form process groups of their own, so that Ctrl-C reaches this process alone, which then ends them.
+    Helpers are ended when the block is left by an exception. They form process groups of their own, so that Ctrl-C
+    reaches this process alone, which then ends them.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    started = [_start(scenario, folder, number) for number in range(count)]
+    crew = Crew(BaselineFiles.new(folder))
     try:
-        yield started
+        for number in range(count):
+            crew.helpers.append(_start(scenario, crew.files, number))
+        yield crew
     except BaseException:
-        for process in started:
-            process.terminate()
+        for helper in crew.helpers:
+            helper.terminate()
         raise
     finally:
-        for process in started:
-            process.wait()
+        for number, helper in enumerate(crew.helpers):
+            if helper.wait() == 0:
+                _log(crew.files, number).unlink()
+            assert helper.stdin is not None
+            with suppress(BrokenPipeError):
+                helper.stdin.close()
+        crew.files.store()
 
 
-def _start(scenario: Scenario, folder: Path, number: int) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])}
-    with (folder / f"helper-{number}.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "simulations.crew", str(folder)],
+def _start(scenario: Scenario, files: BaselineFiles, number: int) -> Helper:
+    """A helper that imports what this process would: ``-P`` keeps the working directory off its path."""
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    with _log(files, number).open("wb") as log:
+        helper = subprocess.Popen(
+            [sys.executable, "-P", "-m", "simulations.crew", str(files.path)],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
-            env=environment,
+            env=os.environ | {"PYTHONPATH": path},
             start_new_session=True,
         )
-    assert process.stdin is not None
-    process.stdin.write(scenario.to_toml().encode())
-    process.stdin.close()
-    return process
+    assert helper.stdin is not None
+    with suppress(BrokenPipeError):  # it died already: its exit code tells
+        helper.stdin.write(json.dumps(scenario.to_toml()).encode() + b"\n")
+        helper.stdin.flush()  # and left open: its end tells the helper that this process ended
+    return helper
 
 
-def work(scenario: Scenario, dataset: Dataset, folder: Path) -> None:
-    """Train every task that nobody has claimed yet, one after the other."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _log(files: BaselineFiles, number: int) -> Path:
+    return files.path / f"helper-{number}.log"
+
+
+def work(scenario: Scenario, dataset: Dataset, files: BaselineFiles) -> None:
+    """Train every task that nobody has claimed yet, one after the other; progress counts rounds of training."""
     tasks = baseline_tasks(scenario, dataset)
     for task in tasks:
-        if _claim(folder, task):
-            baseline = train_baseline(scenario, dataset, task)
-            save_weights(folder / f"{_name(task)}.safetensors", baseline.weights)
-            temporary = folder / f"{_name(task)}.json.tmp"
-            temporary.write_bytes(_TESTS.dump_json(baseline.tests))
-            temporary.replace(folder / f"{_name(task)}.json")
-        events.emit(events.StageDone("baselines", _num_done(folder, tasks), len(tasks)))
-
-
-def finish(
-    scenario: Scenario, dataset: Dataset, folder: Path, started: list[subprocess.Popen[bytes]]
-) -> dict[Task, Tests]:
-    """Help with what is left, wait for the helpers, and read every baseline's tests.
-
-    Raises:
-        BaselineError: a helper failed; names its log.
-    """
-    work(scenario, dataset, folder)
-    tasks = baseline_tasks(scenario, dataset)
-    for process in started:
-        while process.poll() is None:
-            events.emit(events.StageDone("baselines", _num_done(folder, tasks), len(tasks)))
+        if files.claim(task):
             try:
-                process.wait(_POLL_SECONDS)
-            except subprocess.TimeoutExpired:
-                continue
-    missing = [task.label for task in tasks if not (folder / f"{_name(task)}.json").exists()]
-    if missing:
-        raise BaselineError(f"baselines not trained: {', '.join(missing)}; the cause stands in {folder}/helper-*.log")
-    for leftover in [*folder.glob("*.claim"), *folder.glob("helper-*.log")]:
-        leftover.unlink()
-    return {task: _TESTS.validate_json((folder / f"{_name(task)}.json").read_bytes()) for task in tasks}
+                files.save(train_baseline(scenario, dataset, task, lambda done: _tell(scenario, files, tasks, done)))
+            except StopRequested:
+                raise
+            except Exception as fault:  # a plug-in may be a user's own: whatever it raises costs this baseline only
+                files.save_failure(task, fault)
 
 
-def _claim(folder: Path, task: Task) -> bool:
-    try:
-        (folder / f"{_name(task)}.claim").touch(exist_ok=False)
-    except FileExistsError:
-        return False
-    return True
+def finish(scenario: Scenario, dataset: Dataset, crew: Crew) -> Outcome:
+    """Help with what is left, wait for the helpers, and read what came of every baseline."""
+    work(scenario, dataset, crew.files)
+    tasks = baseline_tasks(scenario, dataset)
+    for helper in crew.helpers:
+        while helper.poll() is None:
+            _tell(scenario, crew.files, tasks)
+            with suppress(subprocess.TimeoutExpired):
+                helper.wait(_POLL_SECONDS)
+    if tasks:
+        _tell(scenario, crew.files, tasks)
+    found = {task: crew.files.tests(task) for task in tasks}
+    return Outcome(
+        tests={task: tests for task, tests in found.items() if tests is not None},
+        failures=[
+            f"baseline {task.label} is missing from the comparison: {crew.files.failure(task)}"
+            for task, tests in found.items()
+            if tests is None
+        ],
+        warnings=[
+            f"helper process {number} ended with exit code {helper.returncode} (its log: baselines/helper-{number}.log)"
+            for number, helper in enumerate(crew.helpers)
+            if helper.returncode
+        ],
+    )
 
 
-def _num_done(folder: Path, tasks: list[Task]) -> int:
-    return sum((folder / f"{_name(task)}.json").exists() for task in tasks)
-
-
-def _name(task: Task) -> str:
-    return "pooled" if task.kind == "pooled" else f"local-{file_name(task.site)}"
+def _tell(scenario: Scenario, files: BaselineFiles, tasks: list[Task], rounds_of_mine: int = 0) -> None:
+    rounds = scenario.training.rounds
+    done = sum(files.ended(task) for task in tasks) * rounds + rounds_of_mine
+    events.emit(events.StageDone("baselines", done, len(tasks) * rounds))
 
 
 def main() -> None:
-    """A helper process: the scenario comes on standard input, the folder as the only argument."""
-    scenario = parse_scenario(sys.stdin.read())
+    """A helper process: the scenario is the first line of standard input, the shared folder the only argument."""
+    scenario = parse_scenario(json.loads(sys.stdin.readline()))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     dataset = open_dataset(resolve_path(scenario.data.path), scenario.data, scenario.model_task, scenario.seed)
-    work(scenario, dataset, Path(sys.argv[1]))
+    work(scenario, dataset, BaselineFiles(Path(sys.argv[1])))
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of standard input: nothing is ever written to it after the scenario."""
+    os.read(0, 1)  # not sys.stdin, whose lock would be held when the interpreter shuts down
+    os._exit(1)
 
 
 if __name__ == "__main__":

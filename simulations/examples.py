@@ -10,6 +10,7 @@ from torch import nn
 
 from medfed.config import Scenario
 from medfed.data.dataset import Dataset
+from medfed.files import write_text_atomic
 from medfed.params import load_weights, set_weights
 from medfed.training.evaluation import predict_batch, predictions
 from medfed.types import ImageSet
@@ -37,7 +38,7 @@ def save_examples(scenario: Scenario, dataset: Dataset, folder: Path) -> None:
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
     np.savez_compressed(figures / "examples.npz", **arrays)
-    (figures / "examples.json").write_text(json.dumps(entries, indent=2) + "\n")
+    write_text_atomic(figures / "examples.json", json.dumps(entries, indent=2) + "\n")
 
 
 def shown_tests(scenario: Scenario, dataset: Dataset) -> dict[str, ImageSet]:

@@ -23,9 +23,13 @@ def check_inputs(scenario: Scenario) -> tuple[Scenario, Dataset]:
             known = ", ".join(dataset.sites)
             raise ScenarioError(f'key "federation.{key}": no site "{", ".join(unknown)}"; the data have: {known}')
     expected = set(scenario.federation.sites) or set(dataset.sites)
-    if not expected - set(scenario.federation.leave_out):
+    num_training = len(expected - set(scenario.federation.leave_out))
+    if not num_training:
         remedy = f"take out one of: {', '.join(sorted(expected))}"
         raise ScenarioError(f'key "federation.leave_out": leaves no site to train at; {remedy}')
+    if scenario.federation.sites_per_round > num_training:
+        got = f"got {scenario.federation.sites_per_round}"
+        raise ScenarioError(f'key "federation.sites_per_round": expected 1 to {num_training}, or 0 for all; {got}')
     _try_model(scenario)
     sites = tuple(sorted(expected))
     return scenario.model_copy(update={"federation": scenario.federation.model_copy(update={"sites": sites})}), dataset

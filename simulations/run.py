@@ -1,7 +1,6 @@
 """``simulate``: one scenario in, one run folder out."""
 
 import os
-import shutil
 import time
 from pathlib import Path
 
@@ -12,10 +11,9 @@ from medfed import events
 from medfed.config import Scenario, load_scenario
 from medfed.data.dataset import Dataset
 from medfed.data.location import resolve_path
-from medfed.errors import QuorumError, RunFolderError, StopRequested
 from medfed.report.page import render_run
-from medfed.results import RunResult, Status
-from medfed.run_folder import RunFolder, check_free
+from medfed.results import RunResult, Status, Summary
+from medfed.run_folder import RunFolder, check_free, make_folder
 from server.app import app as server_app
 from server.federation import training_sites
 from simulations import crew
@@ -56,57 +54,52 @@ def simulate(
     folder = Path(out) / scenario.name
     check_free(folder, overwrite)
     scenario, dataset = check_inputs(scenario)
-    _make(folder)
-    with events.listening(listener or (lambda event: None)):
-        try:
-            _run(scenario, dataset, folder, command, started)
-        except (QuorumError, StopRequested) as reason:
-            if (folder / "summary.json").exists():
-                _mark_stopped(folder, str(reason))
-                render_run(folder)
-            raise
+    make_folder(folder, scenario)
+    try:
+        with events.listening(listener or (lambda event: None)):
+            summary = _run(scenario, dataset, folder, command)
+    except BaseException as reason:
+        _mark_stopped(folder, reason)
+        raise
+    RunFolder(folder).write_summary(_timed(summary, started))
+    render_run(folder)
+    RunFolder(folder).write_summary(_timed(summary, started))  # page included
     return RunResult.load(folder)
 
 
-def _make(folder: Path) -> None:
-    """Create the run's folder, in the place of an earlier run, before any work is done for it.
-
-    Raises:
-        RunFolderError: it cannot be made here.
-    """
-    try:
-        if folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise RunFolderError(f"{folder}: cannot be made: {error.strerror}; choose another --out") from error
+def _timed(summary: Summary, started: float) -> Summary:
+    return summary.model_copy(update={"seconds": time.monotonic() - started})
 
 
-def _run(scenario: Scenario, dataset: Dataset, folder: Path, command: str, started: float) -> None:
+def _run(scenario: Scenario, dataset: Dataset, folder: Path, command: str) -> Summary:
+    """Everything but the page; the summary is not written yet."""
     baselines_folder = folder / "baselines"
-    workers = scenario.engine.workers or os.cpu_count() or 1
+    workers = scenario.engine.workers or len(os.sched_getaffinity(0))
     num_tasks = len(baseline_tasks(scenario, dataset))
-    with crew.helpers(scenario, baselines_folder, min(workers - 1, num_tasks)) as helpers:
+    with crew.hired(scenario, baselines_folder, min(workers - 1, num_tasks)) as hired:
         _federate(scenario, folder, command)
-        baselines = crew.finish(scenario, dataset, baselines_folder, helpers)
-    summary = RunResult.load(folder).summary
-    if baselines:
-        summary = add_baselines(scenario, summary, baselines)
-    warnings = [*summary.warnings, *dataset.warnings, *_unequal_work(scenario, dataset)]
+        outcome = crew.finish(scenario, dataset, hired)
     save_examples(scenario, dataset, folder)
-    summary = summary.model_copy(update={"warnings": warnings, "seconds": time.monotonic() - started})
-    RunFolder(folder).write_summary(summary)
-    render_run(folder)
-    RunFolder(folder).write_summary(summary.model_copy(update={"seconds": time.monotonic() - started}))  # page included
+    summary = RunResult.load(folder).summary
+    if outcome.tests:
+        summary = add_baselines(scenario, summary, outcome.tests)
+    warnings = [*outcome.failures, *outcome.warnings, *dataset.warnings, *_unequal_work(scenario, dataset)]
+    status = Status.DEGRADED if outcome.failures else summary.status
+    return summary.model_copy(update={"status": status, "warnings": [*summary.warnings, *warnings]})
 
 
-def _mark_stopped(folder: Path, reason: str) -> None:
-    """Say STOPPED where the rounds were complete but the baselines were not."""
+def _mark_stopped(folder: Path, reason: BaseException) -> None:
+    """Say STOPPED where the rounds were complete but the rest was not, and write the page of what there is."""
+    if not (folder / "summary.json").exists():
+        return
     summary = RunResult.load(folder).summary
     if summary.status is not Status.STOPPED:
-        warnings = [f"stopped before the comparison with local and pooled models: {reason}", *summary.warnings]
+        cause = str(reason) or type(reason).__name__
+        warnings = [f"stopped before the comparison with local and pooled models: {cause}", *summary.warnings]
         summary = summary.model_copy(update={"status": Status.STOPPED, "warnings": warnings})
         RunFolder(folder).write_summary(summary)
+    if isinstance(reason, Exception):  # not after a second Ctrl-C, which ends at once
+        render_run(folder)
 
 
 def _unequal_work(scenario: Scenario, dataset: Dataset) -> list[str]:

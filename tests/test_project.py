@@ -127,6 +127,13 @@ def test_constraints_pin_every_dependency_in_its_range(repository):
             assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), str(requirement)
 
 
+def test_every_folder_with_code_is_listed_as_a_package(repository):
+    listed = _pyproject(repository)["tool"]["setuptools"]["packages"]
+    code = [path.relative_to(repository) for path in _project_files(repository) if path.suffix == ".py"]
+    found = {".".join(path.parent.parts) for path in code if path.parts[0] in PACKAGES}
+    assert sorted(listed) == sorted(found)
+
+
 def test_every_data_file_of_a_package_is_packaged(repository):
     packaged = {
         path

@@ -102,7 +102,8 @@ def test_the_first_scenario_of_ones_own_runs(own_images: Path, monkeypatch: pyte
     quick = ["--set", "training.rounds=1", "--set", "engine.workers=1", "--set", "model.width=2"]
     assert run([*commands[1], *quick], COMMANDS) == 0, capsys.readouterr()
     assert run([*commands[3], *quick], COMMANDS) == 0, capsys.readouterr()
-    assert (own_images / "runs" / "my-lesions" / "report.html").is_file()
+    for name in ("my-lesions", "my-lesions-without-north"):
+        assert (own_images / "runs" / name / "report.html").is_file()
     assert "left out" in capsys.readouterr().out
 
 

@@ -16,6 +16,8 @@ from medfed.types import SPLITS
 
 Records = Sequence[Record]
 
+_SAME_NUMBERS = "if these are different people with the same number, make ids unique per site, such as north-1"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -28,6 +30,7 @@ class Finding:
         count: how many images (patients, sites) it concerns.
         example: one case, with the row of the manifest.
         remedy: what to do.
+        rows: the rows of that case.
     """
 
     level: Literal["error", "warning"]
@@ -36,10 +39,16 @@ class Finding:
     count: int
     example: str
     remedy: str
+    rows: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         """One line."""
         return f"{self.what} ({self.where}): {self.count}, for example {self.example}; {self.remedy}"
+
+    def without_names(self) -> str:
+        """One line that may be kept and shown: rows in the place of patient ids and file names."""
+        rows = f", for example rows {' and '.join(map(str, self.rows))}" if self.rows else ""
+        return f"{self.what} ({self.where}): {self.count}{rows}; {self.remedy}"
 
 
 def check_faults(records: Records, faults: Sequence[Fault]) -> list[Finding]:
@@ -96,7 +105,7 @@ def check_duplicates(records: Records, digests: Sequence[bytes | None]) -> list[
     groups = _groups(records, digests)
     across = [members for members in groups if len({record.split for record in members}) > 1]
     sites = [members for members in groups if len({record.site for record in members}) > 1]
-    within = [members for members in groups if members not in across and members not in sites]
+    within = [members for members in groups if len({(record.split, record.site) for record in members}) == 1]
     remedy = 'keep one copy, or set data.duplicates = "drop"'
     return [
         *_copies("error", "same image in two splits", across, remedy),
@@ -116,9 +125,13 @@ def check_patients(records: Records) -> list[Finding]:
     findings = []
     if across:
         remedy = "put all images of a patient in one split"
+        if any(len({record.site for record in found}) > 1 for found in across):
+            remedy += f"; {_SAME_NUMBERS}"
         findings.append(_of_patients("error", "patient in two splits", across, remedy, _split))
     if sites:
-        remedy = "test on one of these sites leaks from training on the other; keep the patient at one"
+        remedy = (
+            f"test on one of these sites leaks from training on the other; keep the patient at one; {_SAME_NUMBERS}"
+        )
         findings.append(_of_patients("warning", "patient at two sites", sites, remedy, lambda record: record.site))
     return findings
 
@@ -178,8 +191,9 @@ def _copies(level: Literal["error", "warning"], what: str, groups: list[list[Rec
         return []
     pairs = Counter(" & ".join(sorted({f"{record.site}/{_split(record)}" for record in group})) for group in groups)
     where = _short([f"{name} {num}" if num > 1 else name for name, num in pairs.most_common()])
-    first = groups[0]
-    return [Finding(level, what, where, len(groups), " = ".join(_name(record) for record in first[:2]), remedy)]
+    pair = groups[0][:2]
+    example, rows = " = ".join(_name(record) for record in pair), tuple(record.row for record in pair)
+    return [Finding(level, what, where, len(groups), example, remedy, rows)]
 
 
 def _of_patients(
@@ -190,15 +204,14 @@ def _of_patients(
     place: Callable[[Record], str],
 ) -> Finding:
     first = patients[0]
-    places = {place(record): record for record in reversed(first)}  # the first row of each
-    example = f"{first[0].patient}: {', '.join(f'{name} (row {places[name].row})' for name in sorted(places))}"
-    return Finding(
-        level, what, _sites(record for found in patients for record in found), len(patients), example, remedy
-    )
+    places = {place(record): record.row for record in reversed(first)}  # the first row of each
+    example = f"{first[0].patient}: {', '.join(f'{name} (row {places[name]})' for name in sorted(places))}"
+    where = _sites(record for found in patients for record in found)
+    return Finding(level, what, where, len(patients), example, remedy, tuple(sorted(places.values())))
 
 
 def _finding(level: Literal["error", "warning"], what: str, found: Records, remedy: str) -> Finding:
-    return Finding(level, what, _sites(found), len(found), _name(found[0]), remedy)
+    return Finding(level, what, _sites(found), len(found), _name(found[0]), remedy, (found[0].row,))
 
 
 def _split(record: Record) -> str:

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from medfed.data.table import Table
     from medfed.sections import Columns
 
-app = typer.Typer(no_args_is_help=True, help="Look at a data set before anything is trained on it.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Look at a data set before anything is trained on it."
+)
 
 
 @app.callback()
@@ -39,11 +41,7 @@ def check(
     from medfed.data.sources import read_table
 
     names = tuple(name.strip() for name in classes.split(",")) if classes else None
-    try:
-        table = read_table(resolve_path(manifest), _columns(column or []))
-    except DataError as error:
-        typer.echo(f"medfed data check: {error}", err=True)
-        raise typer.Exit(2) from error
+    table = read_table(resolve_path(manifest), _columns(column or []))
     digests, faults = scan(table)
     findings = run_checks(table.records, digests, faults, names, min_images)
     _print(table, findings)
@@ -76,10 +74,12 @@ def _print(table: "Table", findings: tuple["Finding", ...]) -> None:
     if not findings:
         console.print("nothing found")
         return
-    grid = RichTable("level", "what", "where", "how many", "example", "remedy")
+    grid = RichTable("level", show_lines=True)
+    for heading in ("what (where): how many, and an example", "remedy"):
+        grid.add_column(heading, overflow="fold")  # wide enough for a key on 80 columns; never cut
     for finding in findings:
         color = "red" if finding.level == "error" else "yellow"
-        cells = (finding.what, finding.where, str(finding.count), finding.example, finding.remedy)
+        cells = (f"{finding.what} ({finding.where}): {finding.count}\n{finding.example}", finding.remedy)
         grid.add_row(f"[{color}]{finding.level}[/{color}]", *(escape(cell) for cell in cells))
     console.print(grid)
     errors = sum(finding.level == "error" for finding in findings)

@@ -40,7 +40,8 @@ class Dataset:
         targets: (rows,) class indices or (rows, height, width) class maps.
         records: what is known about each row.
         rows: for each site, the rows of each split, in manifest order.
-        warnings: what one should know about the data, one line each.
+        warnings: what one should know about the data, one line each; they are kept with a run, and name rows of the
+            manifest, never a patient or a file.
     """
 
     path: Path
@@ -108,9 +109,7 @@ def open_dataset(path: Path, data: DataConfig, task: Task, seed: int) -> Dataset
         dropped = copies_to_drop(table.records, digests)
         kept = np.setdiff1d(kept, np.array(sorted(dropped), dtype=np.int64))
         if dropped:
-            warnings.append(
-                f"{path.name}: dropped {len(dropped)} copies of images that occur in a more protected split"
-            )
+            warnings.append(f"dropped {len(dropped)} copies of images that occur in a more protected split")
     warnings += _raise_errors(path, check_duplicates([table.records[i] for i in kept], [digests[i] for i in kept]))
 
     targets: NDArray[Any] | None = decoded.masks
@@ -144,12 +143,12 @@ def _only_sites(table: Table, sites: tuple[str, ...]) -> Table:
 
 
 def _raise_errors(path: Path, findings: list[Finding]) -> list[str]:
-    """Raise if there are errors; return the warnings as lines, without the folder: it must not reach a report."""
+    """Raise if there are errors; return the warnings as lines for a report, which names no patient and no file."""
     errors = [f"{path}: {finding}" for finding in findings if finding.level == "error"]
     if errors:
         more = [f"... and {len(errors) - _SHOWN} more"] if len(errors) > _SHOWN else []
         raise DataError("\n".join([*errors[:_SHOWN], *more]))
-    return [f"{path.name}: {finding}" for finding in findings]
+    return [finding.without_names() for finding in findings]
 
 
 def _row_labels(records: Sequence[Record], targets: NDArray[Any]) -> NDArray[np.int64] | None:

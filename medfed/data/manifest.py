@@ -48,7 +48,9 @@ def read_manifest(path: Path, columns: Columns) -> Table:
     records = tuple(_record(path, line, cells, header) for line, cells in rows[1:])
     warnings = []
     if header.parts["site"] is None:
-        warnings.append(f'{path.name}: no column "{columns.site}"; all images are taken as one site, "{SINGLE_SITE}"')
+        warnings.append(
+            f'the manifest has no column "{columns.site}"; all images are taken as one site, "{SINGLE_SITE}"'
+        )
     return Table(path, records, FolderStore(path.parent), header.names, tuple(warnings))
 
 

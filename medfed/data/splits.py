@@ -20,7 +20,7 @@ def fill_splits(table: Table, seed: int) -> Table:
     records = tuple(replace(record, split=split[record.unit]) for record in table.records)
     return table.replace_records(
         records,
-        f"{table.path.name}: no column for the split; made one of 70 % train, 10 % val, 20 % test "
+        "the data have no split; made one of 70 % train, 10 % val, 20 % test "
         f"per site, by a hash of patient (or image name) and seed {seed}",
     )
 

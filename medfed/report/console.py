@@ -5,6 +5,7 @@ from rich.text import Text
 
 from medfed.report.tables import three_way
 from medfed.report.text import direction, interval, metric_title, number, percent, short
+from medfed.report.verdict import gap_is_defined
 from medfed.results import Estimate, Summary
 
 
@@ -43,8 +44,11 @@ def caption(summary: Summary) -> str:
 
 def _no_gap(summary: Summary) -> str:
     """Why there is no share of a gap to state."""
+    metric = summary.headline_metric
     if summary.mean.pooled is None or not summary.cross_site:
         return "gap closed: not known without both baselines"
+    if not gap_is_defined(summary):
+        return f"gap closed: not known, as {metric_title(metric)} is undefined for one of the models"
     return "gap closed: none to close, pooled is hardly better than the best single-site model"
 
 

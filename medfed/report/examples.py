@@ -39,9 +39,13 @@ class Example(BaseModel):
 
 @dataclass(frozen=True)
 class Picture:
-    """One image as the page shows it; ``truth_path`` and ``prediction_path`` are None in classification."""
+    """One image as the page shows it, without its file's name; ``case`` counts the entries from 1.
+
+    ``truth_path`` and ``prediction_path`` are None in classification.
+    """
 
     rank: str
+    case: int
     caption: str
     verdict: str
     alt: str
@@ -77,7 +81,8 @@ def load_examples(folder: Path, order: Sequence[str], notes: list[str]) -> Examp
         with np.load(archive, allow_pickle=False) as arrays:
             return _grid(_valid(entries, notes), arrays, order, notes)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        notes.append(f"figures/examples could not be read: {short(str(error), 120)}")
+        reason = error.strerror or "" if isinstance(error, OSError) else str(error)  # an OSError's text holds the path
+        notes.append(f"figures/examples could not be read: {short(reason, 120)}")
         return nothing
 
 
@@ -119,9 +124,10 @@ def _picture(example: Example, arrays: Mapping[str, Any], site: str, notes: list
         notes.append(f"Test image {example.index} could not be shown: {short(str(error), 120)}")
         return None
     caption, verdict = _words(example)
-    alt = f"{example.rank.capitalize()} case of {site}, {short(example.name, 60)}: {caption}"
+    case = example.index + 1
+    alt = f"Case {case}, {example.rank} of {site}: {caption}"
     height, width = pixels.shape[:2]
-    return Picture(example.rank, caption, verdict, alt, png_address(pixels), width, height, truth, prediction)
+    return Picture(example.rank, case, caption, verdict, alt, png_address(pixels), width, height, truth, prediction)
 
 
 def _outline(arrays: Mapping[str, Any], key: str) -> str | None:

@@ -37,7 +37,7 @@ def load_run(folder: Path) -> RunData:
     except ValidationError as error:
         fault = error.errors()[0]
         key = ".".join(str(part) for part in fault["loc"]) or "(file)"
-        raise RunFolderError(f'{path}: key "{key}": {fault["msg"]}; run the scenario again with --resume') from error
+        raise RunFolderError(f'{path}: key "{key}": {fault["msg"]}; run the scenario again with --overwrite') from error
     notes: list[str] = []
     rounds = _rounds(folder / "rounds.jsonl", notes)
     environment = _environment(folder / "environment.json", notes)

@@ -1,19 +1,20 @@
 """The result page of a run: one HTML file that needs no network, no script and no other file."""
 
 import json
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from medfed.files import write_text_atomic
 from medfed.report import text
 from medfed.report.curves import learning_curves
 from medfed.report.examples import load_examples
 from medfed.report.forest import forest_plot
 from medfed.report.heatmap import heat_map, shift_sentence
 from medfed.report.load import RunData, load_run
+from medfed.report.scenario import num_resamples, shown_scenario
 from medfed.report.tables import class_names, failure_groups, legend, other_metrics, participants, per_class, three_way
 from medfed.report.verdict import verdict
 
@@ -22,8 +23,6 @@ EMPTY_MASK_RULE = (
     "where only one of the two shows it, they are 0."
 )
 """As computed by :mod:`medfed.metrics.segmentation`."""
-
-DEFAULT_RESAMPLES = 1000
 
 _FILTERS = {
     "number": text.number,
@@ -51,7 +50,7 @@ def render_run(folder: Path) -> Path:
     """
     data = load_run(Path(folder))
     path = data.folder / "report.html"
-    path.write_text(render(data), encoding="utf-8", errors="replace")
+    write_text_atomic(path, render(data), errors="replace")
     return path
 
 
@@ -90,28 +89,18 @@ def _values(data: RunData) -> dict[str, Any]:
         "shift": shift_sentence(summary),
         "same_tests": summary.shared_test,
         "examples": examples,
-        "scenario": data.scenario,
+        "scenario": shown_scenario(data.scenario, notes),
         "environment": _environment(data.environment),
-        "command": data.environment.get("command"),
         "notes": list(dict.fromkeys(notes)),
         "num_rounds": len(data.rounds),
-        "resamples": _resamples(data.scenario),
+        "resamples": num_resamples(data.scenario),
         "empty_mask_rule": EMPTY_MASK_RULE,
         "mean_gap": summary.gap_closed.get(summary.headline_metric),
     }
 
 
-def _resamples(scenario: str | None) -> int:
-    """How many resamples the scenario asked for; the default where it cannot be read."""
-    try:
-        found = tomllib.loads(scenario or "").get("evaluation", {}).get("resamples", DEFAULT_RESAMPLES)
-    except (tomllib.TOMLDecodeError, AttributeError):
-        return DEFAULT_RESAMPLES
-    return found if isinstance(found, int) else DEFAULT_RESAMPLES
-
-
 def _environment(values: dict[str, Any]) -> list[tuple[str, str]]:
-    """Name and value of each entry; tables inside become one entry per line, the command is shown on its own."""
+    """Name and value of each entry, tables inside as one entry per line; not the command, which may hold paths."""
     rows: list[tuple[str, str]] = []
     for key, value in values.items():
         if key == "command":

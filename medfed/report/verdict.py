@@ -62,6 +62,12 @@ def best_local(summary: Summary) -> tuple[str, Estimate] | None:
     return best, means[best]
 
 
+def gap_is_defined(summary: Summary) -> bool:
+    """Whether the headline is known of all three models that a gap is made of."""
+    pooled = pick(summary.mean.pooled, summary.headline_metric)
+    return pooled is not None and federated_mean(summary) is not None and best_local(summary) is not None
+
+
 def elsewhere_mean(summary: Summary) -> Estimate | None:
     """Mean of the local models on sites that they were not trained at (off the diagonal of the matrix)."""
     metric = summary.headline_metric
@@ -107,6 +113,8 @@ def _gap(summary: Summary) -> str:
     if pooled is None:
         return ""
     reference = f"a model trained on all images pooled ({number(pooled.value)})"
+    if gap is None and not gap_is_defined(summary):
+        return f"No share of a gap to {reference} is given: one of the three scores is undefined."
     if gap is None:
         return f"No share of a gap is given for {reference}: it is hardly better than the best single-site model."
     if gap < 0:

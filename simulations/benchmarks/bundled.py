@@ -12,9 +12,10 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from medfed.config import load_scenario
-from medfed.results import Estimate, RunResult, Summary
+from medfed.config import Scenario, load_scenario
+from medfed.results import Estimate, RunResult, Status, Summary
 from simulations.benchmarks.report import Row, print_rows
+from simulations.inputs import check_inputs
 from simulations.run import simulate
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
@@ -28,15 +29,24 @@ Runs = dict[str, list[RunResult]]
 
 
 def run_all(seeds: Sequence[int], out: Path) -> Runs:
-    """Every scenario with every seed; a finished run in ``out`` is used again."""
+    """Every scenario with every seed; a finished run of the same scenario in ``out`` is used again."""
     found: Runs = {name: [] for name in NAMES}
     for name in NAMES:
         for seed in seeds:
             scenario = load_scenario(SCENARIOS / f"{name}.toml").replace(seed=seed, name=f"{name}-seed{seed}")
-            folder = out / scenario.name
-            done = (folder / "report.html").exists()
-            found[name].append(RunResult.load(folder) if done else simulate(scenario, out=out, overwrite=True))
+            done = finished(scenario, out / scenario.name)
+            found[name].append(done or simulate(scenario, out=out, overwrite=True))
     return found
+
+
+def finished(scenario: Scenario, folder: Path) -> RunResult | None:
+    """The run in ``folder``, where it is complete and of exactly this scenario."""
+    filled, _ = check_inputs(scenario)
+    written = folder / "scenario.toml"
+    if not (folder / "report.html").exists() or written.read_text(encoding="utf-8") != filled.to_toml():
+        return None
+    done = RunResult.load(folder)
+    return done if done.status is Status.COMPLETED else None
 
 
 def rows(runs: Runs) -> list[Row]:

@@ -9,39 +9,10 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from medfed.config import Scenario, load_scenario, parse_scenario, to_dict
+from medfed.config import Scenario, load_scenario, parse_scenario
 from medfed.errors import ScenarioError
 from medfed.models.small_cnn import SmallCNN
-
-TEXT = """
-name = "trial"
-task = { kind = "classification", classes = ["normal", "pneumonia"] }
-model = "small_cnn"
-
-[data]
-path = "images/labels.csv"
-image_size = 28
-
-[training]
-rounds = 4
-local_epochs = 2
-batch_size = 8
-loss = "cross_entropy"
-transforms = ["flip", { name = "affine", degrees = 5.0 }]
-"""
-
-BASE = parse_scenario(TEXT)
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "scenarios" / "trial.toml"
-    path.parent.mkdir()
-    path.write_text(TEXT)
-    return path
-
-
-# ---------------------------------------------------------------------------------------------- TOML and back
+from tests.medfed.trial import BASE
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), min_size=1, max_size=20)
 reals = st.floats(1e-9, 1.0, exclude_min=True)
@@ -100,96 +71,6 @@ def test_every_default_is_written_out() -> None:
     assert written["training"]["optimizer"]["name"] == "adamw"
     assert written["federation"]["quorum"] == 0.5
     assert "local_steps" not in written["training"]  # null has no TOML; absent means the same
-
-
-# -------------------------------------------------------------------------------------------------- overrides
-
-
-@pytest.mark.parametrize(
-    ("override", "key", "value"),
-    [
-        ("training.rounds=7", "training.rounds", 7),
-        (" training.rounds = 7 ", "training.rounds", 7),
-        ("federation.quorum=0.25", "federation.quorum", 0.25),
-        ("federation.quorum=1e-1", "federation.quorum", 0.1),
-        ("baselines.local=false", "baselines.local", False),
-        ("name=other", "name", "other"),
-        ("name='other'", "name", "other"),
-        ('data.sites=["a", "b c"]', "data.sites", ["a", "b c"]),
-        ("data.sites=[]", "data.sites", []),
-        ("record.rounds=[1, -1]", "record.rounds", [1, -1]),
-        ("model=resnet18", "model.name", "resnet18"),
-        ("model={name='small_cnn', width=3}", "model.width", 3),
-        ("model.width=3", "model.width", 3),  # inside a plug-in given by its bare name
-        ("training.optimizer.name=sgd", "training.optimizer.name", "sgd"),
-        ("training.loss.class_weights=[1.0, 2.5]", "training.loss.class_weights", [1.0, 2.5]),
-        ("training.transforms=['noise']", "training.transforms.0.name", "noise"),
-        ("data.columns.patient=lesion", "data.columns.patient", "lesion"),
-        ("evaluation.headline=accuracy", "evaluation.headline", "accuracy"),
-    ],
-)
-def test_an_override(file: Path, override: str, key: str, value: Any) -> None:
-    found: Any = to_dict(load_scenario(file, (override,)))
-    for part in key.split("."):
-        found = found[int(part)] if part.isdigit() else found[part]
-    assert (found, type(found)) == (value, type(value))
-
-
-def test_the_last_of_equal_overrides_holds(file: Path) -> None:
-    assert load_scenario(file, ("training.rounds=7", "training.rounds=3")).training.rounds == 3
-
-
-def test_an_override_of_one_measure_of_work_drops_the_other(file: Path) -> None:
-    training = load_scenario(file, ("training.local_steps=5",)).training
-    assert (training.local_epochs, training.local_steps) == (None, 5)
-    back = BASE.replace(**{"training.local_steps": 5}).replace(**{"training.local_epochs": 1}).training
-    assert (back.local_epochs, back.local_steps) == (1, None)
-
-
-def test_overrides_of_both_measures_of_work_are_refused(file: Path) -> None:
-    with pytest.raises(ScenarioError, match="got both"):
-        load_scenario(file, ("training.local_steps=5", "training.local_epochs=1"))
-
-
-@pytest.mark.parametrize("override", ["training.rounds", "=3", "training..rounds=3", "training.rounds.=3", "a b=3", ""])
-def test_an_override_needs_key_and_value(file: Path, override: str) -> None:
-    with pytest.raises(ScenarioError, match="expected KEY=VALUE"):
-        load_scenario(file, (override,))
-
-
-def test_text_that_only_looks_like_toml_does_not_slip_in_further_keys(file: Path) -> None:
-    with pytest.raises(ScenarioError, match=r'key "training\.rounds"'):
-        load_scenario(file, ("training.rounds=3\nseed = 5",))
-
-
-def test_replace_changes_a_copy_and_validates_it() -> None:
-    changed = BASE.replace(seed=5, **{"model.width": 3, "data.sites": ("a",)})
-    assert (changed.seed, changed.model, changed.data.sites) == (5, SmallCNN(width=3), ("a",))
-    assert parse_scenario(TEXT) == BASE
-    with pytest.raises(ScenarioError, match=r"training\.rounds.*got 0"):
-        BASE.replace(**{"training.rounds": 0})
-
-
-# --------------------------------------------------------------------------------- faults, paths, derived values
-
-
-@pytest.mark.parametrize(
-    ("override", "near"),
-    [
-        ("sead=1", "seed"),
-        ("training.round=1", "training.rounds"),
-        ("data.colums.patient=a", "data.columns"),
-        ("data.columns.pateint=a", "data.columns.patient"),
-        ("model.widht=3", "model.width"),
-        ("data.partition={name='dirichlet', num_site=3, alpha=1.0}", "data.partition.num_sites"),
-        ("training.transforms=[{name='affine', degree=3.0}]", "training.transforms.0.degrees"),
-        ("training.loss=crossentropy", "cross_entropy"),
-        ("training.optimizer.name=adam_w", "adamw"),
-    ],
-)
-def test_the_nearest_known_key_or_name_is_told(file: Path, override: str, near: str) -> None:
-    with pytest.raises(ScenarioError, match=f'did you mean "{near}"'):
-        load_scenario(file, (override,))
 
 
 @pytest.mark.parametrize(

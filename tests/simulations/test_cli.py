@@ -4,7 +4,9 @@ The runs that are interrupted are processes of their own; what they wait for is 
 """
 
 import json
+import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -65,13 +67,17 @@ def test_a_complete_run(simulate: Any, place: Path) -> None:
     assert command.startswith("medfed ")
 
 
-def test_quiet_and_set_and_out(simulate: Any, place: Path) -> None:
+def test_quiet_and_set_and_out(simulate: Any, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/bin/medfed", "simulate", "a file.toml", "--set", "name=$other"])
     code, out, _ = simulate(*FAST, "--quiet", "--set", "model.width=2", "--set", "name=other", "--out", "elsewhere")
     assert code == 0
     assert "round " not in out.replace("rounds", "")
     done = RunResult.load(place / "elsewhere" / "other")
     assert (done.summary.rounds, done.summary.name) == (1, "other")
     assert "width = 2" in (done.folder / "scenario.toml").read_text()
+    environment = json.loads((done.folder / "environment.json").read_text())
+    assert environment["command"] == "medfed simulate 'a file.toml' --set 'name=$other'"  # to be pasted into a shell
+    assert environment["cpu"] is None or environment["cpu"] in Path("/proc/cpuinfo").read_text()
 
 
 def test_leave_out(simulate: Any, place: Path) -> None:
@@ -123,10 +129,10 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def helpers(folder: Path) -> list[str]:
-    """Helper processes of the run in ``folder``, from the process table."""
-    table = subprocess.run(["ps", "-wweo", "args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in table.splitlines() if "simulations.crew" in line and str(folder) in line]
+def helpers(folder: Path) -> list[int]:
+    """Process ids of the helpers of the run in ``folder``, from the process table."""
+    table = subprocess.run(["ps", "-wweo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    return [int(line.split()[0]) for line in table.splitlines() if "simulations.crew" in line and str(folder) in line]
 
 
 def read_until(process: subprocess.Popen[str], pattern: str) -> str:
@@ -157,8 +163,8 @@ def test_ctrl_c_in_the_rounds_ends_in_130_and_keeps_what_is_done(place: Path) ->
 
 
 def test_ctrl_c_in_the_baselines_ends_in_130_without_orphans(place: Path) -> None:
-    """Sent while a helper trains the pooled model and this process its first local one, 500 steps each or more."""
-    process = start("--out", str(place), "--set", "engine.workers=2", "--set", "training.local_steps=250")
+    """Sent while a helper trains the pooled model and this process its first local one, 200 steps each or more."""
+    process = start("--out", str(place), "--set", "engine.workers=2", "--set", "training.local_steps=100")
     try:
         read_until(process, r"^round +2/2")
         summary = place / "tiny" / "summary.json"
@@ -192,3 +198,31 @@ def test_a_second_ctrl_c_ends_at_once(place: Path) -> None:
         process.kill()
     assert (process.returncode, err.strip()) == (130, "")
     assert helpers(place) == []
+
+
+def test_a_run_killed_with_9_leaves_no_helper_and_nothing_for_the_next_run(simulate: Any, place: Path) -> None:
+    """Oracles: the system's own word that the helper ended (pidfd), and an undisturbed run of the same scenario."""
+    process = start("--set", "training.rounds=10000", "--set", "engine.workers=2", "--out", str(place))
+    found: list[int] = []
+    try:
+        while not list(place.glob("tiny/baselines/.work-*/*.claim")):  # a helper is at work
+            read_until(process, "^round")
+        found = helpers(place)
+        (helper,) = [os.pidfd_open(pid) for pid in found]
+        process.kill()
+        process.communicate(timeout=LIMIT_SECONDS)
+        assert select.select([helper], [], [], LIMIT_SECONDS)[0] == [helper]
+        os.close(helper)
+        assert helpers(place) == []
+    finally:
+        process.kill()
+        for pid in set(found) & set(helpers(place)):
+            os.kill(pid, signal.SIGKILL)
+    second = ("--set", "seed=2", "--set", "training.rounds=1")
+    assert simulate("--out", str(place), "--overwrite", *second)[0] == 0
+    assert simulate("--out", str(place / "fresh"), *second)[0] == 0
+    names = sorted(path.name for path in (place / "fresh/tiny/baselines").iterdir())
+    assert len(names) == 8
+    assert sorted(path.name for path in (place / "tiny/baselines").iterdir()) == names
+    for name in names:
+        assert (place / "tiny/baselines" / name).read_bytes() == (place / "fresh/tiny/baselines" / name).read_bytes()

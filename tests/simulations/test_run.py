@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from medfed import events, params
-from medfed.errors import QuorumError, RunFolderError, StopRequested
+from medfed.errors import QuorumError, RunFolderError, ScenarioError, StopRequested
 from medfed.results import RunResult, Status
+from medfed.run_folder import check_free, make_folder
+from simulations.benchmarks.bundled import finished
 from simulations.run import simulate
 
 FAULTY = "tests.simulations.faulty:Faulty"
@@ -58,8 +60,9 @@ def test_steps_and_bytes_are_those_of_the_scenario(run: RunResult) -> None:
     for number, result in enumerate(run.rounds(), start=1):
         assert result.round == number
         assert {site.num_steps for site in result.sites.values()} == {3}
-        assert (result.bytes_up, result.bytes_down) == (3 * size, 3 * size)
+        assert (result.bytes_up, result.bytes_down) == (3 * size, 6 * size)  # to train, and to validate
     assert run.summary.bytes_up == 2 * 3 * size
+    assert run.summary.bytes_down == 2 * 6 * size + 3 * size  # and the final test
 
 
 def test_recorded_updates_explain_the_next_global_model(run: RunResult) -> None:
@@ -106,6 +109,53 @@ def test_a_folder_that_is_no_run_is_never_overwritten(tiny, tmp_path: Path) -> N
     with pytest.raises(RunFolderError, match="not the folder of a run"):
         simulate(tiny(), out=tmp_path, overwrite=True)
     assert (tmp_path / "tiny" / "thesis.tex").exists()
+
+
+def test_a_run_killed_while_its_folder_is_made_can_be_overwritten(tiny, tmp_path: Path, monkeypatch) -> None:
+    def killed(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "tiny"
+    make_folder(folder, tiny())  # killed before the rounds
+    check_free(folder, overwrite=True)
+    (folder / "baselines").mkdir()
+    monkeypatch.setattr("shutil.rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        make_folder(folder, tiny(seed=2))  # killed while the old run is removed
+    monkeypatch.undo()
+    check_free(folder, overwrite=True)
+    make_folder(folder, tiny(seed=2))
+    assert [path.name for path in folder.iterdir()] == ["scenario.toml"]
+    assert (folder / "scenario.toml").read_text() == tiny(seed=2).to_toml()
+
+
+def test_an_empty_folder_is_free(tmp_path: Path) -> None:
+    check_free(tmp_path, overwrite=False)
+
+
+def test_the_benchmark_uses_only_a_complete_run_of_the_same_scenario_again(run: RunResult, tiny, tmp_path) -> None:
+    scenario = tiny(**{"record.rounds": (1, -1)})
+    assert finished(scenario, run.folder) == run
+    assert finished(scenario.replace(seed=2), run.folder) is None
+    assert finished(scenario, tmp_path / "none") is None
+
+
+def test_a_stopped_run_is_not_used_again(tiny, tmp_path: Path) -> None:
+    trainer = {"name": FAULTY, "sites": ("site-01", "site-02")}
+    scenario = tiny(**NO_BASELINES, **{"training.trainer": trainer})
+    with pytest.raises(QuorumError):
+        simulate(scenario, out=tmp_path)
+    assert (tmp_path / "tiny" / "report.html").exists()
+    assert finished(scenario, tmp_path / "tiny") is None
+
+
+@pytest.mark.parametrize("leave_out", [(), ("site-01",)])
+def test_more_sites_per_round_than_sites_are_refused(tiny, tmp_path: Path, leave_out: tuple[str, ...]) -> None:
+    most = 3 - len(leave_out)
+    scenario = tiny(**{"federation.sites_per_round": most + 1, "federation.leave_out": leave_out})
+    with pytest.raises(ScenarioError, match=f"expected 1 to {most}, or 0 for all; got {most + 1}"):
+        simulate(scenario, out=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 NO_BASELINES = {"baselines.local": False, "baselines.pooled": False}

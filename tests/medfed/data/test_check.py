@@ -127,6 +127,26 @@ def test_patients_in_two_splits_or_sites_are_counted(rows):
     assert {finding.what: finding.count for finding in check_patients(records)} == expected
 
 
+def test_numbers_that_two_hospitals_give_out_alike_have_a_remedy_of_their_own():
+    alike = [_record(1, patient="1", site="x", split="train"), _record(2, patient="1", site="y", split="test")]
+    assert [finding.level for finding in check_patients(alike)] == ["error", "warning"]
+    assert all("make ids unique per site" in finding.remedy for finding in check_patients(alike))
+    (one_site,) = check_patients([dataclasses.replace(record, site="x") for record in alike])
+    assert "unique per site" not in one_site.remedy
+
+
+def test_what_is_kept_names_rows_and_neither_patients_nor_files():
+    records = [_record(2, patient="SMITH-JOHN", site="x"), _record(30, patient="SMITH-JOHN", site="y")]
+    records = [dataclasses.replace(record, image=f"SMITH/{record.row}.png") for record in records]
+    findings = [*check_patients(records), *check_duplicates(records, [b"1", b"1"])]
+    assert [finding.what for finding in findings] == ["patient at two sites", "same image at two sites"]
+    assert all("SMITH" in str(finding) for finding in findings)
+    for finding in findings:
+        assert finding.without_names().startswith(f"{finding.what} (")
+        assert "1, for example rows 2 and 30; " in finding.without_names()
+        assert "SMITH" not in finding.without_names()
+
+
 @given(st.lists(st.tuples(st.sampled_from([b"1", b"2", b"3", None]), SPLITS, SITES)))
 def test_copies_are_counted_by_content(rows):
     records = [_record(i, split=split, site=site) for i, (_, split, site) in enumerate(rows)]

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from medfed.cli import COMMANDS, run
 from medfed.data.cli import app
 
 runner = CliRunner(env={"COLUMNS": "200"})
@@ -49,27 +50,40 @@ def test_options(build, tmp_path):
     "arguments",
     [
         ["nowhere.csv"],
+        ["."],
         ["labels.txt"],
         ["labels.csv", "--column", "patient"],
         ["labels.csv", "--column", "lesion=patient"],
         ["labels.csv", "--column", "patient=nobody"],
     ],
 )
-def test_bad_usage_is_one_line_on_stderr(build, tmp_path, monkeypatch, arguments):
+def test_bad_usage_is_one_line_on_stderr(build, tmp_path, monkeypatch, capsys, arguments):
     build()
     (tmp_path / "labels.txt").write_text("")
     monkeypatch.chdir(tmp_path)
-    result = runner.invoke(app, ["check", *arguments])
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    assert result.stderr.startswith("medfed data check: ")
-    assert result.stderr.count("\n") == 1
+    assert run(["data", "check", *arguments], COMMANDS) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("medfed: error: ")
+    assert said.err.count("\n") == 1
 
 
 def test_unknown_option_and_no_command():
     assert runner.invoke(app, ["check", "x.csv", "--nonsense"]).exit_code == 2
     assert runner.invoke(app, ["chekc"]).exit_code == 2
-    assert "check" in runner.invoke(app, ["--help"]).stdout
+    said = runner.invoke(app, ["--help"]).stdout
+    assert "check" in said
+    assert "completion" not in said
+
+
+def test_keys_to_type_are_whole_on_80_columns(build, tmp_path):
+    path = build(per_split=2)
+    Image.open(tmp_path / "one-train-0.png").save(tmp_path / "one-test-0.png")
+    said = runner.invoke(app, ["check", str(path)], env={"COLUMNS": "80"}).stdout
+    assert "data.min_images_per_site" in said
+    assert "data.duplicates" in said
+    assert "\N{HORIZONTAL ELLIPSIS}" not in said
+    assert max(map(len, said.splitlines()[1:])) <= 80
 
 
 def test_help_does_not_import_torch(repository):

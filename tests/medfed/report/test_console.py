@@ -43,3 +43,12 @@ def test_an_empty_run(build: Any):
     )
     assert "gap closed: not known" in caption(summary)
     assert "STOPPED" in printed(summary)
+
+
+def test_no_gap_has_a_reason_that_is_true(build: Any):
+    none, summary = {"dice": None}, build.summary()
+    assert "none to close" in caption(build.summary(gap_closed=none))
+    undefined = summary.mean.model_copy(update={"pooled": {"dice": build.estimate(None)}})
+    said = caption(build.summary(gap_closed=none, mean=undefined))
+    assert "not known, as Dice is undefined for one of the models" in said
+    assert "none to close" not in said

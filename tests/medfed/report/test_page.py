@@ -3,8 +3,6 @@
 import json
 import subprocess
 import sys
-from html.parser import HTMLParser
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytest
 from medfed.errors import RunFolderError
 from medfed.report.page import render_run
 from medfed.results import MeanSummary
+from tests.medfed.report.html_page import Page, assert_sound
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -26,58 +25,6 @@ HOSTILE = [
     "",
     "\u202eright to left",
 ]
-VOID = {"meta", "link", "br", "image", "path", "line", "circle", "rect", "use", "stop"}
-
-
-class Page(HTMLParser):
-    """Collects tags, attributes and the text between them; complains about tags that do not nest."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.open: list[str] = []
-        self.feed(path.read_text(encoding="utf-8"))
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: Any) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
-            self.text += data
-
-    def named(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-
-def assert_sound(page: Page) -> None:
-    """Self-contained, scriptless, described, with headings in order and ids that differ."""
-    assert page.named("script") == []
-    for tag, attributes in page.tags:
-        assert not any(name.startswith("on") for name in attributes), (tag, attributes)
-        for name in ("src", "href", "xlink:href"):
-            assert (attributes.get(name) or "#").startswith(("#", "data:")), (tag, attributes)
-    for tag in ("img", "svg"):
-        for attributes in page.named(tag):
-            assert attributes.get("aria-hidden") == "true" or attributes.get("aria-label") or attributes.get("alt")
-    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
-    assert len(ids) == len(set(ids))
-    levels = [int(tag[1]) for tag, _ in page.tags if tag in ("h1", "h2", "h3", "h4")]
-    assert levels[0] == 1
-    assert levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in pairwise(levels))
-    assert len(page.named("caption")) == len(page.named("table"))
-    assert all(attributes.get("scope") for attributes in page.named("th"))
 
 
 def test_a_finished_run(finished: Path):
@@ -187,6 +134,31 @@ def test_hostile_names_neither_break_nor_inject(tmp_path: Path, build: Any):
     assert_sound(Page(path))
     assert "<script" not in path.read_text(encoding="utf-8")
     assert path.stat().st_size < 2_000_000
+
+
+def test_nothing_that_names_a_patient_a_file_or_a_folder_reaches_the_page(tmp_path: Path, build: Any):
+    scenario = 'name = "n"\n[data]\npath = "/home/jane/SMITH/labels.csv"\nimage_size = 96\n'
+    environment = {"command": "medfed simulate /home/jane/n.toml --set data.path=/home/jane/x.csv", "python": "3.11.9"}
+    folder = build.run(tmp_path / "jane", build.summary(), build.rounds(), scenario, environment)
+    build.synthetic_examples(folder, build.sites)
+    listing = folder / "figures" / "examples.json"
+    assert "fluo_256-best.png" in listing.read_text()
+    path = render_run(folder)
+    text = path.read_text()
+    for name in ("jane", "SMITH", "labels.csv", ".png", str(tmp_path)):
+        assert name not in text
+    page = Page(path)
+    for shown in ("image_size = 96", "(case 1)", "(case 15)", "medfed simulate scenario.toml", "3.11.9"):
+        assert shown in page.text
+    assert "Case 1, best of fluo_256: Dice 0.900" in [attributes.get("aria-label") for attributes in page.named("svg")]
+
+
+def test_a_bundled_path_is_shown_and_a_scenario_that_cannot_be_read_is_not(tmp_path: Path, build: Any):
+    assert "package:medfed/data" in Page(render_run(build.run(tmp_path / "a", build.summary()))).text
+    for broken in ("path = /home/jane", 'data = "/home/jane'):
+        text = Page(render_run(build.run(tmp_path / "b", build.summary(), scenario=broken))).text
+        assert "/home/jane" not in text
+        assert "scenario.toml: not valid TOML" in text
 
 
 def test_three_hundred_sites_stay_below_ten_megabytes(tmp_path: Path, build: Any):
