@@ -63,8 +63,6 @@ def test_a_complete_run(simulate: Any, place: Path) -> None:
     assert (place / "runs/tiny/report.html").is_file()
     assert max(map(len, out.splitlines())) <= 80
     assert "┓" in out  # the table's right edge: nothing was cut off
-    command = json.loads((place / "runs/tiny/environment.json").read_text())["command"]
-    assert command.startswith("medfed ")
 
 
 def test_quiet_and_set_and_out(simulate: Any, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
