@@ -35,7 +35,7 @@ help:
 	@echo "make check    setup, then formatter, linter, types and import directions"
 	@echo "make format   setup, then format and mend what the linter can mend"
 	@echo "make peers    build .venv-peers, from which the benchmarks run other programs"
-	@echo "make results  run the bundled scenarios over three seeds and the engine benchmark; rewrites docs/results.md"
+	@echo "make results  run the bundled scenarios over three seeds (rewrites the end of docs/results.md) and the engine benchmarks"
 	@echo "make clean    remove .venv, .venv-peers and every cache; runs/ stays"
 
 setup: $(STAMP)
@@ -94,16 +94,21 @@ format: setup
 
 peers: $(PEERS)/medfed-installed
 
-# Flower on Ray, the engine that ours is measured against; in its own environment, as the peers to come need theirs.
+# Flower on Ray and pfl-research, which ours is measured against, in an environment of their own: pfl asks for versions
+# that ours must not be held to. torch comes first and alone, as in setup.
+PFL := pfl==0.6.0 absl-py==1.4.0 dill==0.4.1 dm-tree==0.1.10 dp-accounting==0.5.1 multiprocess==0.70.19 prv-accountant==0.2.0 wheel==0.45.1 wrapt==2.5.2
 $(PEERS)/medfed-installed: constraints.txt $(STAMP)
 	@$(BIN)/python -m venv $(PEERS); : > $(PEERS_LOG); \
 	echo "building $(PEERS); log: $(PEERS_LOG)"; \
+	$(call pip,$(PEERS)/bin/python,$(PEERS_LOG),-c constraints.txt torch==2.13.0); \
 	$(call pip,$(PEERS)/bin/python,$(PEERS_LOG),-c constraints.txt "flwr[simulation]==1.41.0"); \
+	( $(call pip,$(PEERS)/bin/python,$(PEERS_LOG),-c constraints.txt $(PFL)) ) || \
+	  echo "make: pfl-research cannot be installed; the benchmarks will say so in its place" >&2; \
 	touch $@
 
 results: setup peers
 	@$(BIN)/python -m simulations.benchmarks.bundled --markdown docs/results.md
-	@$(BIN)/python -m simulations.benchmarks.engine
+	@for name in engine cohort memory; do $(BIN)/python -m simulations.benchmarks.$$name; done
 
 clean:
 	rm -rf $(VENV) $(PEERS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.fab

@@ -6,20 +6,18 @@ since the text of an exception may hold file or patient names.
 
 import logging
 import time
-from functools import lru_cache
 
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
-from torch import nn
 
 from client.faults import reported
+from client.home import site_state
+from client.local import local_round, own_weights, warm_model
 from client.site import site_data
 from medfed import messages
-from medfed.config import Scenario
 from medfed.determinism import deterministic
-from medfed.params import difference, get_weights, set_weights
+from medfed.params import set_weights
 from medfed.training.evaluation import evaluate as evaluate_model
-from medfed.types import Update
 
 log = logging.getLogger(__name__)
 app = ClientApp()
@@ -52,26 +50,17 @@ def evaluate(message: Message, context: Context) -> Message:
     scenario = request.scenario
     with reported(context, scenario), deterministic(scenario.engine.deterministic):
         data = site_data(context, scenario)
-        model = _model(scenario)
-        set_weights(model, request.weights)
+        kept = site_state(context, scenario, request.run).load(request.round)
+        model = warm_model(scenario)
+        set_weights(model, own_weights(request, kept))
         evaluation = evaluate_model(model, data.split(request.split), scenario, ("bootstrap",), request.intervals)
     return Message(messages.evaluation_reply(evaluation), reply_to=message)
 
 
 def _train(request: messages.Request, context: Context) -> RecordDict:
-    scenario = request.scenario
-    data = site_data(context, scenario)
+    data = site_data(context, request.scenario)
     started = time.perf_counter()
-    model = _model(scenario)
-    set_weights(model, request.weights)
-    result = scenario.training.trainer(model, data.train, scenario, data.site, request.round)
-    tensors = difference(get_weights(model), request.weights)
-    update = Update(data.site, tensors, result.num_examples, result.num_steps, {"loss": result.loss})
+    state = site_state(context, request.scenario, request.run)
+    update, kept = local_round(request, data, state.load(request.round - 1))
+    state.save(request.round, kept)
     return messages.update_reply(update, time.perf_counter() - started)
-
-
-@lru_cache(maxsize=2)
-def _model(scenario: Scenario) -> nn.Module:
-    """The architecture, kept warm between messages; its weights are overwritten by every request."""
-    module: nn.Module = scenario.model(scenario.model_task)
-    return module

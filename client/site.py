@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from flwr.app import Context
 
-from medfed.config import Scenario, parse_scenario
+from medfed.config import Scenario
 from medfed.data.dataset import Dataset, open_dataset
 from medfed.data.location import resolve_path
 from medfed.errors import SiteError
@@ -46,10 +46,14 @@ def site_data(context: Context, scenario: Scenario) -> SiteData:
     path = str(context.node_config.get("data", "") or os.environ.get("MEDFED_DATA", ""))
     if not path:
         raise SiteError(f'site {site}: no data; expected --node-config data="PATH" or the variable MEDFED_DATA')
-    return _dataset(path, scenario.travelling().to_toml()).site(site)
+    return _site(path, scenario, site)
+
+
+@lru_cache(maxsize=4096)
+def _site(path: str, scenario: Scenario, site: str) -> SiteData:
+    return _dataset(path, scenario).site(site)
 
 
 @lru_cache(maxsize=2)
-def _dataset(path: str, scenario_toml: str) -> Dataset:
-    scenario = parse_scenario(scenario_toml)
+def _dataset(path: str, scenario: Scenario) -> Dataset:
     return open_dataset(resolve_path(path), scenario.data, scenario.model_task, scenario.seed)

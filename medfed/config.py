@@ -7,7 +7,7 @@ Nothing is coerced silently: an unknown key, a wrong type or a value out of rang
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +19,7 @@ from medfed import registry
 from medfed.config_errors import explain
 from medfed.data.location import PACKAGE_PREFIX
 from medfed.errors import ScenarioError
+from medfed.overrides import change, parse_override
 from medfed.sections import (
     BaselinesConfig,
     DataConfig,
@@ -38,12 +39,6 @@ HEADLINES: dict[str, tuple[str, ...]] = {
     "segmentation": ("dice", "iou"),
 }
 """What a run may be judged by; the first is the default."""
-
-EXCLUSIVE: dict[str, str] = {
-    "training.local_epochs": "training.local_steps",
-    "training.local_steps": "training.local_epochs",
-}
-"""Key -> the one that it replaces: to change one alone drops the other, since TOML cannot say "no value"."""
 
 
 def _folder_name(name: str) -> str:
@@ -89,6 +84,11 @@ class Scenario(Section):
         return self.evaluation.headline or HEADLINES[self.task.kind][0]
 
     @property
+    def training_sites(self) -> tuple[str, ...]:
+        """All sites that train, sorted: those expected without those left out."""
+        return tuple(sorted(set(self.federation.sites) - set(self.federation.leave_out)))
+
+    @property
     def recorded_rounds(self) -> frozenset[int]:
         """``record.rounds`` counted from 1."""
         return frozenset(r if r > 0 else self.training.rounds + 1 + r for r in self.record.rounds)
@@ -96,7 +96,7 @@ class Scenario(Section):
     def replace(self, **changes: Any) -> "Scenario":
         """A copy with dotted keys changed, e.g. ``replace(**{"training.rounds": 3})``, validated anew."""
         values = to_dict(self)
-        _change(values, changes)
+        change(values, changes, Scenario)
         return validate(values, where="scenario")
 
     def to_toml(self) -> str:
@@ -106,6 +106,10 @@ class Scenario(Section):
     def travelling(self) -> "Scenario":
         """What may be sent to a site: everything but where the data lies."""
         return self.model_copy(update={"data": self.data.model_copy(update={"path": ""})})
+
+    def travelling_text(self) -> str:
+        """:meth:`travelling` as TOML, as every message carries it."""
+        return _travelling_text(self)
 
 
 def _misfits(scenario: Scenario) -> Iterator[str]:
@@ -154,6 +158,11 @@ def validate(values: dict[str, Any], where: str) -> Scenario:
         raise ScenarioError(explain(error, Scenario, where)) from error
 
 
+@lru_cache(maxsize=4)
+def _travelling_text(scenario: Scenario) -> str:
+    return scenario.travelling().to_toml()
+
+
 @lru_cache(maxsize=16)
 def parse_scenario(text: str, where: str = "scenario") -> Scenario:
     """A scenario from TOML text (remembered: every message of a run carries the same text)."""
@@ -161,10 +170,9 @@ def parse_scenario(text: str, where: str = "scenario") -> Scenario:
 
 
 def load_scenario(path: str | Path, overrides: tuple[str, ...] = ()) -> Scenario:
-    """Read a scenario file and apply ``KEY=VALUE`` overrides, values written as in TOML.
+    """Read a scenario file and apply ``KEY=VALUE`` overrides, values written as in TOML (:mod:`medfed.overrides`).
 
-    A relative ``data.path`` is resolved against the folder of the file. An override of ``training.local_steps``
-    replaces ``training.local_epochs``, and the other way round.
+    A relative ``data.path`` is resolved against the folder of the file.
 
     Raises:
         ScenarioError: the file is missing or not valid TOML, or a key or value is not as it must be.
@@ -177,7 +185,7 @@ def load_scenario(path: str | Path, overrides: tuple[str, ...] = ()) -> Scenario
     except UnicodeDecodeError as error:
         raise ScenarioError(f"{path}: is not text in UTF-8; expected a scenario, a TOML file") from error
     values = _parse_toml(text, str(path))
-    _change(values, dict(map(_override, overrides)))
+    change(values, dict(parse_override(text, Scenario) for text in overrides), Scenario)
     scenario = validate(values, f"{path} with --set" if overrides else str(path))
     return _with_absolute_path(scenario, path.parent)
 
@@ -195,41 +203,6 @@ def _parse_toml(text: str, where: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(f"{where}: not valid TOML: {error}; check quotes and brackets there") from error
-
-
-def _override(override: str) -> tuple[str, Any]:
-    """``KEY=VALUE`` -> key and value; what is no TOML value is taken as text: ``--set name=trial``."""
-    key, equals, text = override.partition("=")
-    key = key.strip()
-    if not equals or not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", key):
-        raise ScenarioError(f'--set "{override}": expected KEY=VALUE, for example training.rounds=3')
-    try:
-        found = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
-        return key, text.strip()
-    return key, found["value"] if len(found) == 1 else text
-
-
-def _change(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Set dotted keys in place; a key of :data:`EXCLUSIVE` drops its rival, unless both are set."""
-    for key, value in changes.items():
-        _set(values, key, value)
-        rival = EXCLUSIVE.get(key)
-        if rival is not None and rival not in changes:
-            table, _, last = rival.partition(".")
-            values[table].pop(last, None)
-
-
-def _set(values: dict[str, Any], key: str, value: Any) -> None:
-    *tables, last = key.split(".")
-    for name in tables:
-        inner = values.setdefault(name, {})
-        if isinstance(inner, str):  # a plug-in given by its bare name
-            inner = values[name] = {"name": inner}
-        if not isinstance(inner, dict):
-            raise ScenarioError(f'key "{key}": "{name}" is a single value or an array, so no key can be set inside it')
-        values = inner
-    values[last] = value
 
 
 def _tuples(value: Any) -> Any:

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from medfed.training.precision import has_bfloat16
+
 _PACKAGES = ("medfed", "torch", "flwr", "monai", "opacus", "torchattacks", "numpy", "scipy", "scikit-learn", "pydantic")
 
 
@@ -24,6 +26,7 @@ def describe_environment(deterministic: bool, command: str) -> dict[str, Any]:
         "machine": platform.machine(),
         "cpu": _cpu_model(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),  # which kernels run, and so the last bits
+        "bfloat16": has_bfloat16(),  # whether training.precision = "bfloat16" was taken at its word
         "cpu_count": os.cpu_count(),
         "devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "versions": {name: _version(name) for name in _PACKAGES},

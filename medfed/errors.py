@@ -45,3 +45,7 @@ class QuorumError(MedfedError):
 
 class StopRequested(Exception):  # noqa: N818 - a request, not a fault
     """The user asked to stop; raised by a listener and honoured at the next safe point."""
+
+    def __init__(self, reason: str, exit_code: int = 130) -> None:
+        super().__init__(reason)
+        self.exit_code = exit_code

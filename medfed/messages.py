@@ -1,45 +1,47 @@
 """The one codec between our values and Flower's messages.
 
-Arrays travel as raw little-endian bytes (no ``np.save`` header, no pickle). The keys of a message and the
-names of extra tensors that a client trainer and a server rule share are said here and nowhere else.
+Tensors travel as one buffer in the safetensors format (no ``np.save``, no pickle), see :mod:`medfed.payload`. The keys
+of a message are said here and nowhere else; :mod:`medfed.exchanged` has the names that the two sides of a strategy
+share.
 """
 
 import math
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
 
-import numpy as np
-import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
-from torch import Tensor
 
+from medfed import payload
 from medfed.config import Scenario, parse_scenario
 from medfed.errors import UpdateError
 from medfed.results import Estimate, Evaluation
 from medfed.types import Split, Update, Weights
 
-STYPE = "medfed.raw"
+STYPE = "safetensors"
 
 WEIGHTS = "weights"
 UPDATE = "update"
 CONFIG = "config"
 METRICS = "metrics"
 
-_DTYPES = {
-    str(dtype).removeprefix("torch."): dtype
-    for dtype in (torch.float16, torch.float32, torch.float64, torch.int32, torch.int64, torch.uint8, torch.bool)
-}
-
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """What the server asks of a site: train or evaluate these weights in this round."""
+    """What the server asks of a site: train or evaluate these weights in this round of this run.
+
+    ``weights`` are the shared entries of the model; they and ``extras`` are not to be changed in place. ``run`` tells
+    runs of one scenario apart.
+    """
 
     scenario: Scenario
+    run: str
     round: int
     weights: Weights
-    split: Split
-    intervals: bool
+    split: Split = "train"
+    intervals: bool = False
+    extras: Mapping[str, Weights] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,44 +55,72 @@ class SiteInfo:
     class_counts: tuple[int, ...]
 
 
-def pack_weights(weights: Weights) -> ArrayRecord:
-    """Tensors -> arrays of raw bytes."""
+def pack_weights(weights: Weights, extras: Mapping[str, Weights] | None = None) -> ArrayRecord:
+    """Weights and named extra tensors -> one array of bytes each; pack once a round, send to many."""
+    return _pack({WEIGHTS: weights, **(extras or {})})
+
+
+def _pack(groups: Mapping[str, Weights]) -> ArrayRecord:
     assert sys.byteorder == "little", "the wire format is little-endian"
-    return ArrayRecord({name: _pack(value) for name, value in weights.items()})
+    record = ArrayRecord()
+    for name, weights in groups.items():
+        record[name] = _array(payload.pack(weights))
+    return record
 
 
-def _pack(value: Tensor) -> Array:
-    data = value.detach().cpu().contiguous().numpy()
-    return Array(str(data.dtype), tuple(data.shape), STYPE, data.tobytes())
+def _array(data: memoryview) -> Array:
+    array = Array("uint8", (len(data),), STYPE, b"")
+    array.data = data  # type: ignore[assignment] # the constructor wants bytes, Flower itself takes any buffer
+    return array
 
 
-def unpack_weights(record: ArrayRecord) -> Weights:
-    """Arrays of raw bytes -> tensors.
+def num_bytes(record: ArrayRecord) -> int:
+    """Bytes of all arrays, headers included."""
+    return sum(len(array.data) for array in record.values())
+
+
+def _unpack(record: ArrayRecord, group: str) -> Weights:
+    """The tensors of one group.
 
     Raises:
-        UpdateError: an array has another serialization, an unknown dtype, or too few or too many bytes.
+        UpdateError: it has another serialization, or is malformed.
     """
-    return {name: _unpack(name, array) for name, array in record.items()}
+    array = record[group]
+    if array.stype != STYPE:
+        raise UpdateError(f'tensors "{group}": expected {STYPE}, got {array.stype}')
+    return payload.unpack(array.data)
 
 
-def _unpack(name: str, array: Array) -> Tensor:
-    if array.stype != STYPE or array.dtype not in _DTYPES:
-        raise UpdateError(
-            f'tensor "{name}": expected {STYPE} in one of {", ".join(_DTYPES)}, got {array.stype} {array.dtype}'
-        )
-    dtype = np.dtype(array.dtype)
-    expected = math.prod(array.shape) * dtype.itemsize
-    if min(array.shape, default=0) < 0 or len(array.data) != expected:
-        raise UpdateError(f'tensor "{name}" of shape {array.shape}: expected {expected} bytes, got {len(array.data)}')
-    return torch.from_numpy(np.frombuffer(array.data, dtype).copy().reshape(array.shape))
+def _unpack_extras(record: ArrayRecord, main: str) -> dict[str, Weights]:
+    return {name: _unpack(record, name) for name in record if name != main}
 
 
 def request(
-    scenario_toml: str, round_number: int, weights: ArrayRecord, split: Split = "train", intervals: bool = False
+    scenario_toml: str,
+    run: str,
+    round_number: int,
+    weights: ArrayRecord,
+    split: Split = "train",
+    intervals: bool = False,
 ) -> RecordDict:
     """Ask a site to train (``split="train"``) or to evaluate on ``split``; ``weights`` are packed once a round."""
-    config = ConfigRecord({"scenario": scenario_toml, "round": round_number, "split": split, "intervals": intervals})
-    return RecordDict({WEIGHTS: weights, CONFIG: config})
+    config = {"scenario": scenario_toml, "run": run, "round": round_number, "split": split, "intervals": intervals}
+    return RecordDict({WEIGHTS: weights, CONFIG: ConfigRecord(config)})  # type: ignore[arg-type]
+
+
+_Part = TypeVar("_Part", ArrayRecord, ConfigRecord, MetricRecord)
+
+
+def _part(content: RecordDict, key: str, kind: type[_Part]) -> _Part:
+    """``content[key]``. Not through ``content.array_records`` and the like, whose caches keep every message alive.
+
+    Raises:
+        UpdateError: there is none, or it is of another kind.
+    """
+    found = content.get(key)
+    if not isinstance(found, kind):
+        raise UpdateError(f'expected a {kind.__name__} "{key}", got {", ".join(content) or "nothing"}')
+    return found
 
 
 def introduction(scenario_toml: str) -> RecordDict:
@@ -100,15 +130,23 @@ def introduction(scenario_toml: str) -> RecordDict:
 
 def read_scenario(content: RecordDict) -> Scenario:
     """The scenario that a message carries."""
-    return parse_scenario(str(content.config_records[CONFIG]["scenario"]))
+    return parse_scenario(str(_part(content, CONFIG, ConfigRecord)["scenario"]))
 
 
 def read_request(content: RecordDict) -> Request:
     """The inverse of :func:`request`."""
-    config = content.config_records[CONFIG]
+    config = _part(content, CONFIG, ConfigRecord)
     split: Split = config["split"]  # type: ignore[assignment]
-    weights = unpack_weights(content.array_records[WEIGHTS])
-    return Request(read_scenario(content), int(str(config["round"])), weights, split, bool(config["intervals"]))
+    record = _part(content, WEIGHTS, ArrayRecord)
+    return Request(
+        read_scenario(content),
+        str(config["run"]),
+        int(str(config["round"])),
+        _unpack(record, WEIGHTS),
+        split,
+        bool(config["intervals"]),
+        _unpack_extras(record, WEIGHTS),
+    )
 
 
 def info_reply(info: SiteInfo) -> RecordDict:
@@ -131,7 +169,7 @@ def read_info(content: RecordDict) -> SiteInfo:
         UpdateError: the reply is malformed.
     """
     try:
-        c = content.config_records[CONFIG]
+        c = _part(content, CONFIG, ConfigRecord)
         counts: list[int] = c["class-counts"]  # type: ignore[assignment]
         train, val, test = (int(str(c[key])) for key in ("train", "val", "test"))
         return SiteInfo(str(c["site"]), train, val, test, tuple(int(count) for count in counts))
@@ -147,31 +185,45 @@ def update_reply(update: Update, seconds: float) -> RecordDict:
         "seconds": seconds,
     }
     metrics |= {f"metric.{name}": value for name, value in update.metrics.items()}
-    return RecordDict({UPDATE: pack_weights(update.tensors), METRICS: MetricRecord(metrics)})
+    arrays = _pack({UPDATE: update.tensors, **update.extras})
+    return RecordDict({UPDATE: arrays, METRICS: MetricRecord(metrics)})
 
 
-def read_update(site: str, content: RecordDict) -> tuple[Update, float]:
-    """The inverse of :func:`update_reply`: the update, and the seconds the site says it took.
+@dataclass(frozen=True, eq=False)
+class Delivery:
+    """A site's update as it came, the seconds that the site says it took, and its bytes."""
+
+    update: Update
+    seconds: float
+    num_bytes: int
+
+
+def read_update(site: str, content: RecordDict) -> Delivery:
+    """The inverse of :func:`update_reply`.
 
     Raises:
         UpdateError: the reply lacks a part, or a tensor is malformed.
     """
-    if UPDATE not in content.array_records or METRICS not in content.metric_records:
-        raise UpdateError(
-            f"site {site}: the reply must hold {UPDATE} and {METRICS}, got {', '.join(content) or 'nothing'}"
-        )
-    numbers = {
-        name: float(value) for name, value in content.metric_records[METRICS].items() if not isinstance(value, list)
-    }
+    try:
+        arrays, reported = _part(content, UPDATE, ArrayRecord), _part(content, METRICS, MetricRecord)
+        if UPDATE not in arrays:
+            raise UpdateError(f'no tensors "{UPDATE}"')
+    except UpdateError as error:
+        raise UpdateError(f"site {site}: {error}") from error
+    numbers = {name: float(value) for name, value in reported.items() if not isinstance(value, list)}
     missing = {"num-examples", "num-steps", "seconds"} - numbers.keys()
     if missing:
         raise UpdateError(f"site {site}: the reply lacks {', '.join(sorted(missing))}")
     metrics = {name.removeprefix("metric."): value for name, value in numbers.items() if name.startswith("metric.")}
-    tensors = unpack_weights(content.array_records[UPDATE])
     examples, steps = numbers["num-examples"], numbers["num-steps"]
     if not all(map(math.isfinite, numbers.values())) or "loss" not in metrics:
         raise UpdateError(f"site {site}: counts must be finite, and a finite loss be among the metrics; got {numbers}")
-    return Update(site, tensors, int(examples), int(steps), metrics), numbers["seconds"]
+    try:
+        tensors, extras = _unpack(arrays, UPDATE), _unpack_extras(arrays, UPDATE)
+    except UpdateError as error:
+        raise UpdateError(f"site {site}: {error}") from error
+    update = Update(site, tensors, int(examples), int(steps), metrics, extras)
+    return Delivery(update, numbers["seconds"], num_bytes(arrays))
 
 
 def evaluation_reply(evaluation: Evaluation) -> RecordDict:
@@ -180,9 +232,9 @@ def evaluation_reply(evaluation: Evaluation) -> RecordDict:
     groups = {"": evaluation.metrics} | evaluation.per_class
     for group, metrics in groups.items():
         for name, estimate in metrics.items():
-            for field, value in estimate.model_dump().items():
+            for part, value in estimate.model_dump().items():
                 if value is not None:
-                    numbers[f"{field}/{name}/{group}"] = value
+                    numbers[f"{part}/{name}/{group}"] = value
     return RecordDict({METRICS: MetricRecord(numbers)})
 
 
@@ -193,7 +245,7 @@ def read_evaluation(site: str, content: RecordDict) -> Evaluation:
         UpdateError: the reply is malformed, or a number is not finite.
     """
     try:
-        return _evaluation(content.metric_records[METRICS])
+        return _evaluation(_part(content, METRICS, MetricRecord))
     except (KeyError, TypeError, ValueError) as error:
         raise UpdateError(f"site {site}: its metrics are malformed: {' '.join(str(error).split())[:200]}") from error
 

@@ -32,6 +32,16 @@ def difference(after: Weights, before: Weights) -> Weights:
     return {name: after[name] - value for name, value in before.items()}
 
 
+def prefixed(prefix: str, weights: Weights) -> Weights:
+    """``weights`` under ``prefix/name``, so that several groups can lie in one file."""
+    return {f"{prefix}/{name}": value for name, value in weights.items()}
+
+
+def group(weights: Weights, prefix: str) -> Weights:
+    """The inverse of :func:`prefixed`: the entries under ``prefix/``, by their own names."""
+    return {name.removeprefix(f"{prefix}/"): v for name, v in weights.items() if name.startswith(f"{prefix}/")}
+
+
 def flatten(weights: Weights) -> Float[Tensor, " parameters"]:
     """All values as one float32 vector, in the order of the names as they stand in ``weights``."""
     if not weights:

@@ -5,7 +5,6 @@ A plug-in is a frozen dataclass made by :func:`plugin`: its fields are its hyper
 imported only when a kind is asked for, so that listing commands does not import torch.
 """
 
-import dataclasses
 import difflib
 from collections.abc import Mapping
 from importlib import import_module
@@ -24,6 +23,9 @@ KINDS: dict[str, str] = {
     "transform": "medfed.data.transforms:TRANSFORMS",
     "trainer": "client.trainers:TRAINERS",
     "strategy": "server.strategies:STRATEGIES",
+    "client_strategy": "client.strategies:CLIENT_STRATEGIES",
+    "aggregator": "robustness.aggregation:AGGREGATORS",
+    "compression": "medfed.compression:COMPRESSIONS",
 }
 
 _IMPORTS = "expected package.module:attr of an installed package, or of a folder named in PYTHONPATH"
@@ -91,5 +93,9 @@ def build(kind: str, fields: Mapping[str, Any]) -> Any:
 
 
 def describe(kind: str, value: Any) -> dict[str, Any]:
-    """The inverse of :func:`build`: the name and every field, defaults written out."""
-    return {"name": name_of(kind, value), **{f.name: getattr(value, f.name) for f in dataclasses.fields(value)}}
+    """The inverse of :func:`build`: the name and every field, defaults written out.
+
+    A field that holds a plug-in (``plugin_field``) is described in turn, by the serializer of that field.
+    """
+    fields: dict[str, Any] = pydantic.TypeAdapter(type(value)).dump_python(value)
+    return {"name": name_of(kind, value), **fields}

@@ -5,28 +5,50 @@ Files are written whole or not at all; only ``rounds.jsonl`` grows, a line at a 
 
 import hashlib
 import json
+import os
+import secrets
 import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
-from medfed.config import Scenario
+from safetensors import SafetensorError
+
+from medfed.config import Scenario, parse_scenario
 from medfed.environment import describe_environment
-from medfed.errors import RunFolderError
-from medfed.files import write_text_atomic
-from medfed.params import save_weights
-from medfed.results import RoundResult, Summary, write_json
+from medfed.errors import QuorumError, RunFolderError, ScenarioError, StopRequested
+from medfed.files import file_name, sync_folder, write_text_atomic
+from medfed.params import load_metadata, load_weights, save_weights
+from medfed.results import RoundResult, Status, Summary, write_json
 from medfed.types import Update, Weights
 
-_MAX_NAME = 120
+STOP_FILE = "stop"
+"""Whoever makes a file of this name in a run's folder ends the run at the next safe point."""
+
 _SCENARIO = "scenario.toml"
+_ENVIRONMENT = "environment.json"
+_ROUNDS = "rounds.jsonl"
+_SPOOL = "spool"
+_CHECKPOINTS = "checkpoints"
+_FILES = {"weights": "model.safetensors", "state": "state.safetensors", "best": "best.safetensors"}
+_REMEDY = "restore the folder from a backup, or run the scenario anew with --overwrite"
 
 
-def file_name(site: str) -> str:
-    """A site's name as a safe name of a file: percent-encoded, no leading dot, long ones cut and hashed."""
-    safe = quote(site, safe=" ").replace(".", "%2E")
-    if len(safe) > _MAX_NAME:
-        safe = f"{safe[:_MAX_NAME]}-{hashlib.sha256(site.encode()).hexdigest()[:12]}"
-    return safe
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A complete round: global weights, state of strategy and aggregator, weights of the best round if it is kept."""
+
+    round: int
+    weights: Weights
+    state: Weights
+    best: Weights = field(default_factory=dict)
+
+
+def _damaged(path: Path, cause: str) -> RunFolderError:
+    return RunFolderError(f"{path}: is damaged: {' '.join(cause.split())[:200]}; {_REMEDY}")
+
+
+def _digest(scenario: Scenario) -> str:
+    return hashlib.sha256(scenario.travelling_text().encode()).hexdigest()
 
 
 def check_free(folder: Path, overwrite: bool) -> None:
@@ -43,7 +65,35 @@ def check_free(folder: Path, overwrite: bool) -> None:
             "remove it yourself, or choose another --out"
         )
     if not overwrite:
-        raise RunFolderError(f"{folder}: exists already; choose another --out, or give --overwrite to replace it")
+        raise RunFolderError(
+            f"{folder}: exists already; give --resume to go on with it, --overwrite to replace it, or another --out"
+        )
+
+
+def read_scenario(folder: Path) -> Scenario:
+    """The scenario of the run in ``folder``, to go on with it.
+
+    Raises:
+        RunFolderError: it is no run's folder, was renamed, or is damaged.
+    """
+    path = folder / _SCENARIO
+    if not path.is_file():
+        raise RunFolderError(f"{folder}: is not the folder of a run (no {_SCENARIO}); expected runs/NAME")
+    try:
+        scenario = parse_scenario(path.read_text(encoding="utf-8"))
+    except (ScenarioError, UnicodeDecodeError) as error:
+        raise _damaged(path, str(error)) from error
+    if scenario.name != folder.resolve().name:
+        raise RunFolderError(f'{folder}: holds a run named "{scenario.name}"; give the folder its name back')
+    return scenario
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether the run in ``folder`` has nothing left to do: its page is written last."""
+    if not (folder / "report.html").exists():
+        return False
+    summary = Summary.model_validate_json((folder / "summary.json").read_text(encoding="utf-8"))
+    return summary.status is not Status.STOPPED
 
 
 def make_folder(folder: Path, scenario: Scenario) -> None:
@@ -73,6 +123,10 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def has_started(self) -> bool:
+        """Whether a federated training began here."""
+        return (self.path / _ENVIRONMENT).exists()
+
     def start(self, scenario: Scenario, command: str) -> None:
         """Create the folder with what is about to run.
 
@@ -82,25 +136,101 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             write_text_atomic(self.path / _SCENARIO, scenario.to_toml())
-            write_text_atomic(self.path / "rounds.jsonl", "")
-            environment = describe_environment(scenario.engine.deterministic, command)
-            write_text_atomic(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
+            write_text_atomic(self.path / _ROUNDS, "")
+            # last, since it says that the rest is there
+            environment = describe_environment(scenario.engine.deterministic, command) | {"run": secrets.token_hex(8)}
+            write_text_atomic(self.path / _ENVIRONMENT, json.dumps(environment, indent=2) + "\n")
         except OSError as error:
             raise RunFolderError(f"{self.path}: cannot be written: {error}; choose another --out") from error
 
+    def run_id(self) -> str:
+        """Tells this run from others of the same scenario."""
+        found: str = json.loads((self.path / _ENVIRONMENT).read_text(encoding="utf-8"))["run"]
+        return found
+
+    def heed_stop(self) -> None:
+        """End the run where somebody made a file called ``stop`` in its folder.
+
+        Raises:
+            StopRequested: there is one.
+        """
+        if (self.path / STOP_FILE).exists():
+            raise StopRequested(f"the file {self.path / STOP_FILE} asks for the end", QuorumError.exit_code)
+
     def add_round(self, result: RoundResult) -> None:
         """Append one line to ``rounds.jsonl``."""
-        with (self.path / "rounds.jsonl").open("a") as file:
+        with (self.path / _ROUNDS).open("a", encoding="utf-8") as file:
             file.write(result.model_dump_json() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
-    def checkpoint(self, round_number: int, weights: Weights, state: Weights) -> None:
-        """Write global weights and strategy state of ``round_number``, then remove older checkpoints."""
-        folder = self.path / "checkpoints" / str(round_number)
-        save_weights(folder / "model.safetensors", weights, {"round": round_number})
-        save_weights(folder / "state.safetensors", state, {"round": round_number})
+    def rounds(self, count: int) -> list[RoundResult]:
+        """The first ``count`` lines of ``rounds.jsonl``.
+
+        Raises:
+            RunFolderError: there are fewer, or they cannot be read.
+        """
+        try:
+            lines = (self.path / _ROUNDS).read_text(encoding="utf-8").splitlines()[:count]
+            found = [RoundResult.model_validate_json(line) for line in lines]
+        except (OSError, ValueError) as error:
+            raise _damaged(self.path / _ROUNDS, str(error)) from error
+        if [result.round for result in found] != list(range(1, count + 1)):
+            raise _damaged(self.path / _ROUNDS, f"expected rounds 1 to {count}, as the checkpoint says")
+        return found
+
+    def truncate(self, count: int) -> None:
+        """Drop what a crash left of rounds after ``count``: their lines, and updates of rounds other than the next."""
+        lines = [result.model_dump_json() + "\n" for result in self.rounds(count)]
+        write_text_atomic(self.path / _ROUNDS, "".join(lines))
+        for folder in (self.path / _SPOOL).glob("*"):
+            if folder.name != str(count + 1):
+                shutil.rmtree(folder)
+
+    def spool(self, round_number: int) -> Path:
+        """Where the updates of the open round lie."""
+        return self.path / _SPOOL / str(round_number)
+
+    def checkpoint(self, scenario: Scenario, checkpoint: Checkpoint) -> None:
+        """Write a complete round, whole or not at all; then remove older checkpoints and the spool."""
+        folder = self.path / _CHECKPOINTS / str(checkpoint.round)
+        temporary = folder.with_name(f"{folder.name}.tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        about = {"round": checkpoint.round, "scenario": _digest(scenario)}
+        for name, file in _FILES.items():
+            if name != "best" or checkpoint.best:
+                save_weights(temporary / file, getattr(checkpoint, name), about)
+        shutil.rmtree(folder, ignore_errors=True)  # of a round that was undone
+        temporary.rename(folder)
+        sync_folder(folder.parent)
         for older in folder.parent.iterdir():
             if older != folder:
                 shutil.rmtree(older)
+        shutil.rmtree(self.path / _SPOOL, ignore_errors=True)
+
+    def load_checkpoint(self, scenario: Scenario) -> Checkpoint | None:
+        """The last complete round; None before the first.
+
+        Raises:
+            RunFolderError: it cannot be read, or is of another scenario.
+        """
+        parent = self.path / _CHECKPOINTS
+        numbers = [int(path.name) for path in parent.glob("*") if path.name.isdigit()]
+        if not numbers:
+            return None
+        folder = parent / str(max(numbers))
+        parts = {}
+        for name, file in _FILES.items():
+            if name == "best" and not (folder / file).exists():
+                continue
+            try:
+                parts[name] = load_weights(folder / file)
+                about = load_metadata(folder / file)
+            except (OSError, SafetensorError, ValueError) as error:
+                raise _damaged(folder / file, str(error)) from error
+            if about.get("scenario") != _digest(scenario):
+                raise RunFolderError(f"{folder / file}: is of another scenario than {self.path / _SCENARIO}; {_REMEDY}")
+        return Checkpoint(max(numbers), **parts)
 
     def record_global(self, round_number: int, weights: Weights) -> None:
         """Keep the global weights that a recorded round started from (no site's file name has a dot inside)."""

@@ -136,7 +136,11 @@ class DataConfig(Section):
 
 
 class TrainingConfig(Section):
-    """``[training]``: what a site does in a round. Exactly one of ``local_epochs`` and ``local_steps``."""
+    """``[training]``: what a site does in a round. Exactly one of ``local_epochs`` and ``local_steps``.
+
+    ``precision`` ``bfloat16`` computes the forward and backward passes of training in bfloat16 where the processor has
+    it; weights, losses, the optimizer and every score stay float32.
+    """
 
     rounds: int = Field(ge=1)
     local_epochs: int | None = Field(default=None, ge=1)
@@ -144,6 +148,7 @@ class TrainingConfig(Section):
     batch_size: int = Field(ge=1)
     optimizer: plugin_field("optimizer") = "adamw"  # type: ignore[valid-type]
     schedule: Literal["constant", "cosine"] = "constant"
+    precision: Literal["float32", "bfloat16"] = "float32"
     loss: plugin_field("loss")  # type: ignore[valid-type]
     transforms: tuple[plugin_field("transform"), ...] = ()  # type: ignore[valid-type]
     trainer: plugin_field("trainer") = "standard"  # type: ignore[valid-type]
@@ -159,12 +164,19 @@ class TrainingConfig(Section):
 class FederationConfig(Section):
     """``[federation]``: who takes part and how updates become one model.
 
+    ``aggregator`` makes one update of many, ``strategy`` makes the next model of it. ``batch_norm`` must be said for a
+    model with BatchNorm: ``average`` its weights and statistics as all others, keep them ``local`` to each site
+    (Li et al., FedBN, ICLR 2021), or leave the statistics ``frozen``.
+
     ``sites`` are the expected site names (empty in a simulation: all sites of the data). ``quorum`` is the
     share of a round's sites that must deliver. ``sites_per_round`` 0 means all. Sites in ``leave_out`` do not
     train; the model is tested on them.
     """
 
     strategy: plugin_field("strategy") = "fedavg"  # type: ignore[valid-type]
+    aggregator: plugin_field("aggregator") = "mean"  # type: ignore[valid-type]
+    compression: plugin_field("compression") = "none"  # type: ignore[valid-type]
+    batch_norm: Literal["average", "local", "frozen"] | None = None
     sites: Annotated[tuple[str, ...], AfterValidator(_unique)] = ()
     leave_out: Annotated[tuple[str, ...], AfterValidator(_unique)] = ()
     sites_per_round: int = Field(default=0, ge=0)
@@ -174,10 +186,16 @@ class FederationConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """``[evaluation]``: ``every`` so many rounds on validation data; intervals from ``resamples`` bootstraps."""
+    """``[evaluation]``: ``every`` so many rounds on validation data; intervals from ``resamples`` bootstraps.
+
+    ``patience`` ends the rounds after so many evaluations in a row without a better mean of the headline metric over
+    sites (0: never). ``keep`` says which round's weights become the model: the ``last``, or the ``best`` by that mean.
+    """
 
     headline: Literal["auroc", "balanced_accuracy", "accuracy", "dice", "iou"] | None = None
     every: int = Field(default=1, ge=1)
+    patience: int = Field(default=0, ge=0)
+    keep: Literal["last", "best"] = "last"
     resamples: int = Field(default=1000, ge=100)
     batch_size: int = Field(default=64, ge=1)
 
@@ -198,9 +216,12 @@ class RecordConfig(Section):
 class EngineConfig(Section):
     """``[engine]``: how a simulation runs; nothing here changes a number, except ``deterministic = false``.
 
-    ``workers`` 0 means one per core. ``window_mb`` bounds the bytes of updates in flight, in megabytes.
+    ``workers`` 0 means one per core. ``window_mb`` bounds the bytes of updates in flight, in megabytes. ``spool`` keeps
+    every accepted update on disk until its round is complete, so that a crash loses one site's work and not the
+    round's; a deployment always does.
     """
 
     deterministic: bool = True
     workers: int = Field(default=0, ge=0)
     window_mb: int = Field(default=512, ge=1)
+    spool: bool = False

@@ -77,6 +77,8 @@ class ImageSet:
 
     def class_counts(self, num_classes: int) -> list[int]:
         """Images per class; in segmentation, images that show at least one pixel of the class."""
+        if self.targets.ndim == 1:
+            return [int(count) for count in np.bincount(self.targets[self.rows], minlength=num_classes)]
         counts = np.zeros(num_classes, dtype=np.int64)
         for row in self.rows:
             counts[np.unique(self.targets[row])] += 1
@@ -102,7 +104,9 @@ class SiteData:
 class Update:
     """What one site's training changed in one round.
 
-    ``tensors`` are local minus global values, one for each entry of the model's state dict, buffers included.
+    ``tensors`` are local minus global values, one for each shared entry of the model's state dict, buffers included.
+    ``extras`` are further named tensors that the strategy's two sides exchange, by the names in
+    :mod:`medfed.exchanged`.
     """
 
     site: str
@@ -110,3 +114,4 @@ class Update:
     num_examples: int
     num_steps: int
     metrics: Mapping[str, float]
+    extras: Mapping[str, Weights] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """The Flower ServerApp: the same object on the in-process grid, on Ray and on a SuperLink.
 
 Run config: ``scenario`` is the scenario as TOML text, ``out`` the folder in which the run's folder is made
-(default ``runs``), ``command`` what the user typed.
+(default ``runs``), ``command`` what the user typed, ``resume`` whether to go on with the run that lies there.
 """
 
 from pathlib import Path
@@ -30,7 +30,9 @@ def main(grid: Grid, context: Context) -> None:
     scenario = parse_scenario(text, "run-config scenario")
     out = Path(str(context.run_config.get("out", "")) or "runs")
     folder = RunFolder(out / scenario.name)
-    if (folder.path / "rounds.jsonl").exists():
-        raise RunFolderError(f"{folder.path}: holds a run already; choose another run-config out, or another name")
-    folder.start(scenario, str(context.run_config.get("command", "")) or "flwr run")
+    resume = bool(context.run_config.get("resume", False))
+    if folder.has_started() and not resume:
+        raise RunFolderError(f"{folder.path}: holds a run already; set run-config resume=true, or choose another out")
+    if not folder.has_started():
+        folder.start(scenario, str(context.run_config.get("command", "")) or "flwr run")
     federate(grid, scenario, folder)

@@ -1,5 +1,8 @@
 """Checks of what a site sends before it is used: the server trusts no number from a site."""
 
+import math
+from collections.abc import Sequence
+
 import torch
 
 from medfed.config import Scenario
@@ -14,11 +17,13 @@ _EXPECTED_METRICS: dict[str, frozenset[str]] = {
 }
 
 
-def check_update(update: Update, weights: Weights) -> None:
-    """Refuse an update that does not fit the global ``weights``.
+def check_update(update: Update, weights: Weights, num_train: int) -> None:
+    """Refuse an update that does not fit the global ``weights``, or counts that cannot be.
+
+    ``num_train`` is how many images the site said it has when it joined: it cannot have trained on more.
 
     Raises:
-        UpdateError: names, shapes or dtypes differ, a value is not finite, or a count is not positive.
+        UpdateError: names, shapes or dtypes differ, a value is not finite, or a count cannot be.
     """
     where = f"site {update.site}"
     if update.tensors.keys() != weights.keys():
@@ -27,19 +32,40 @@ def check_update(update: Update, weights: Weights) -> None:
         raise UpdateError(
             f"{where}: tensor names differ from the global model: missing {missing[:3]}, unknown {extra[:3]}"
         )
-    for name, value in update.tensors.items():
+    _check_tensors(where, update.tensors, weights)
+    if not 0 < update.num_examples <= num_train or update.num_steps <= 0:
+        raise UpdateError(
+            f"{where}: expected num-examples from 1 to {num_train} (what it joined with) and a positive num-steps, "
+            f"got {update.num_examples} and {update.num_steps}"
+        )
+
+
+def check_extras(update: Update, expected: Sequence[str], weights: Weights) -> None:
+    """Refuse an update whose groups of extra tensors are not those expected, or do not fit the global ``weights``.
+
+    Raises:
+        UpdateError: says which group or tensor.
+    """
+    where = f"site {update.site}"
+    if set(update.extras) != set(expected):
+        raise UpdateError(f"{where}: expected extra tensors {sorted(expected)}, got {sorted(update.extras)}")
+    for name, tensors in update.extras.items():
+        unknown = sorted(tensors.keys() - weights.keys())
+        if unknown:
+            raise UpdateError(f'{where}: extra tensors "{name}" have names that the model does not: {unknown[:3]}')
+        _check_tensors(f'{where}: extra tensors "{name}"', tensors, weights)
+
+
+def _check_tensors(where: str, tensors: Weights, weights: Weights) -> None:
+    for name, value in tensors.items():
         expected = weights[name]
         if value.shape != expected.shape or value.dtype != expected.dtype:
             raise UpdateError(
                 f'{where}: tensor "{name}": expected {_form(expected)}, got {_form(value)}; is its medfed the same?'
             )
         # One sum tells of any NaN or Inf in a single pass; only a suspicious one is looked at again.
-        if value.is_floating_point() and not bool(value.sum().isfinite()) and not bool(value.isfinite().all()):
+        if value.is_floating_point() and not math.isfinite(float(value.sum())) and not bool(value.isfinite().all()):
             raise UpdateError(f'{where}: tensor "{name}" holds NaN or Inf; lower the learning rate')
-    if update.num_examples <= 0 or update.num_steps <= 0:
-        raise UpdateError(
-            f"{where}: counts must be positive, got num-examples {update.num_examples}, num-steps {update.num_steps}"
-        )
 
 
 def check_evaluation(site: str, evaluation: Evaluation, scenario: Scenario) -> None:

@@ -1,42 +1,43 @@
 """Evaluation at the sites: the weights travel, the images stay, metrics come back."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from flwr.app import RecordDict
-from flwr.serverapp import Grid
 
 from medfed import messages
 from medfed.config import Scenario
 from medfed.errors import UpdateError
-from medfed.params import num_bytes
 from medfed.results import Evaluation, Failure, RoundResult, SiteRound
 from medfed.types import Split, Weights
 from server.checks import check_evaluation
 from server.exchange import Fault, MessageType, announce, exchange, window_size
+from server.rounds import Federation
 
 Evaluations = dict[str, Evaluation | Failure]
 
 
 def evaluate_sites(
-    grid: Grid,
-    scenario: Scenario,
-    nodes: Mapping[str, int],
-    weights: Weights,
-    split: Split,
-    *,
-    intervals: bool,
-    round_number: int,
-) -> Evaluations:
-    """Metrics of ``weights`` on every site's ``split``, or why they are missing, by site name."""
+    federation: Federation, sites: Sequence[str], weights: Weights, split: Split, round_number: int
+) -> tuple[Evaluations, int]:
+    """Metrics of ``weights`` (the shared entries) on the ``split`` of those ``sites`` that are there.
+
+    Test metrics come with intervals.
+
+    Returns:
+        Metrics, or why they are missing, by site name; and the bytes that were sent.
+    """
+    scenario, roster = federation.scenario, federation.roster
     packed = messages.pack_weights(weights)
-    text = scenario.travelling().to_toml()
+    text = scenario.travelling_text()
+    nodes = {site: roster.nodes[site] for site in sites if site in roster.nodes}
     replies = exchange(
-        grid,
+        federation.grid,
         nodes,
         MessageType.EVALUATE,
-        lambda: messages.request(text, round_number, packed, split, intervals),
+        lambda: messages.request(text, federation.run, round_number, packed, split, split == "test"),
         round_number=round_number,
         deadline_seconds=scenario.federation.deadline_seconds,
+        cost={site: roster.infos[site].num_test if split == "test" else roster.infos[site].num_val for site in nodes},
         window=window_size(scenario, weights),
     )
     found: Evaluations = {}
@@ -47,7 +48,8 @@ def evaluate_sites(
             found[site] = outcome.failure
         else:
             found[site] = outcome
-    return found
+        federation.folder.heed_stop()
+    return found, messages.num_bytes(packed) * len(nodes)
 
 
 def _read(site: str, content: RecordDict, scenario: Scenario) -> Evaluation | Fault:
@@ -60,8 +62,8 @@ def _read(site: str, content: RecordDict, scenario: Scenario) -> Evaluation | Fa
     return evaluation
 
 
-def add_validation(result: RoundResult, evaluations: Evaluations, weights: Weights) -> RoundResult:
-    """``result`` with every site's validation metrics, who failed to give them, and the ``weights`` sent for them."""
+def add_validation(result: RoundResult, evaluations: Evaluations, bytes_sent: int) -> RoundResult:
+    """``result`` with every site's validation metrics, who failed to give them, and what was sent for them."""
     sites, failed = dict(result.sites), list(result.failed)
     for site, outcome in evaluations.items():
         if isinstance(outcome, Failure):
@@ -69,11 +71,5 @@ def add_validation(result: RoundResult, evaluations: Evaluations, weights: Weigh
         else:
             values = {name: estimate.value for name, estimate in outcome.metrics.items()}
             sites[site] = sites.get(site, SiteRound()).model_copy(update={"val": values})
-    sent = result.bytes_down + num_bytes(weights) * len(evaluations)
-    return result.model_copy(update={"sites": dict(sorted(sites.items())), "failed": failed, "bytes_down": sent})
-
-
-def mean_validation(result: RoundResult, metric: str) -> float | None:
-    """Mean over the sites that have it of a validation metric; None where none has."""
-    values = [value for site in result.sites.values() if (value := site.val.get(metric)) is not None]
-    return sum(values) / len(values) if values else None
+    changes = {"sites": dict(sorted(sites.items())), "failed": failed, "bytes_down": result.bytes_down + bytes_sent}
+    return result.model_copy(update=changes)

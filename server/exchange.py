@@ -7,6 +7,7 @@ caller sees does not depend on who answered first.
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from flwr.app import Message, MessageType, RecordDict
 from flwr.serverapp import Grid
@@ -21,7 +22,7 @@ POLL_SECONDS = 0.1
 
 _MEGABYTE = 1_000_000
 
-__all__ = ["Fault", "MessageType", "Reply", "announce", "exchange", "window_size"]
+__all__ = ["Fault", "LocalGrid", "MessageType", "Reply", "announce", "exchange", "window_size"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,23 @@ class Fault:
 
 
 Reply = RecordDict | Fault
+
+
+@runtime_checkable
+class LocalGrid(Protocol):
+    """A grid that runs the sites itself, a few at a time: only it knows which message is being worked on."""
+
+    def queued(self, message_id: str) -> bool:
+        """Whether nobody works on the message yet."""
+        ...
+
+    def cancel(self, message_id: str) -> None:
+        """Give the message up; whoever hangs on it is ended."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Block until a reply may be there, at most ``seconds``."""
+        ...
 
 
 def window_size(scenario: Scenario, weights: Weights) -> int:
@@ -49,35 +67,89 @@ def exchange(
     round_number: int,
     deadline_seconds: float,
     window: int,
+    cost: Mapping[str, float] | None = None,
 ) -> Iterator[tuple[str, Reply]]:
     """Send ``content()`` to every node of ``nodes`` (site -> node id) and yield ``(site, reply)`` by site name.
 
-    A site that has not answered ``deadline_seconds`` after its message left is a fault with code ``deadline``.
+    A site that has not answered ``deadline_seconds`` after its message left is a fault with code ``deadline``; on a
+    :class:`LocalGrid` they count from when it began to work. ``cost`` is the work expected of each site, in any unit:
+    of the sites that fit into the window, the one with the most is asked first, so that it is not the last to end.
     """
     waiting = sorted(nodes)
     todo = list(waiting)
-    open_messages: dict[str, tuple[str, float]] = {}
-    ready: dict[str, Reply] = {}
+    flight = _Flight(grid, deadline_seconds)
     while waiting:
-        while todo and len(open_messages) + len(ready) < window:
-            site = todo.pop(0)
-            message = Message(content(), nodes[site], message_type, group_id=str(round_number))
-            (message_id,) = list(grid.push_messages([message])) or ("",)
-            if message_id:
-                open_messages[message_id] = (site, time.monotonic() + deadline_seconds)
-            else:
-                ready[site] = _fault(site, "push", "the message could not be sent", "is the site connected?")
-        arrived = list(grid.pull_messages(list(open_messages))) if open_messages else []
-        for reply in arrived:
-            site, _ = open_messages.pop(reply.metadata.reply_to_message_id)
-            ready[site] = _read(site, reply)
-        if not arrived:  # a grid that works through its queue is not late while it delivers
-            _expire(open_messages, ready, deadline_seconds)
-        while waiting and waiting[0] in ready:
+        batch = todo[: max(0, window - flight.size)]
+        del todo[: len(batch)]
+        for site in sorted(batch, key=lambda site: (-(cost or {}).get(site, 0.0), site)):
+            flight.push(site, Message(content(), nodes[site], message_type, group_id=str(round_number)))
+        idle = not flight.pull()
+        if idle:  # a grid that works through its queue is not late while it delivers
+            flight.expire()
+        while waiting and waiting[0] in flight.ready:
+            idle = False
             site = waiting.pop(0)
-            yield site, ready.pop(site)
-        if open_messages and not arrived:
+            yield site, flight.ready.pop(site)
+        if idle:
+            flight.wait()
+
+
+class _Flight:
+    """The messages on their way, and the replies whose turn has not come."""
+
+    def __init__(self, grid: Grid, deadline_seconds: float) -> None:
+        self._grid = grid
+        self._local = grid if isinstance(grid, LocalGrid) else None
+        self._seconds = deadline_seconds
+        self._open: dict[str, str] = {}  # message id -> site
+        self._since: dict[str, float] = {}  # message id -> when its clock began to run, in seconds
+        self.ready: dict[str, Reply] = {}
+
+    @property
+    def size(self) -> int:
+        return len(self._open) + len(self.ready)
+
+    def push(self, site: str, message: Message) -> None:
+        (message_id,) = list(self._grid.push_messages([message])) or ("",)
+        if not message_id:
+            self.ready[site] = _fault(site, "push", "the message could not be sent", "is the site connected?")
+            return
+        self._open[message_id] = site
+        if self._local is None:
+            self._since[message_id] = time.monotonic()
+
+    def pull(self) -> int:
+        """Take what has arrived and count it. No reply stays here once it was handed on, since it may be large."""
+        arrived = list(self._grid.pull_messages(list(self._open))) if self._open else []
+        for reply in arrived:
+            site = self._close(reply.metadata.reply_to_message_id)
+            self.ready[site] = _read(site, reply)
+        return len(arrived)
+
+    def expire(self) -> None:
+        """Give up those who are late; the clock of a queued message starts when it is first seen to be worked on."""
+        now = time.monotonic()
+        for message_id in list(self._open):
+            if message_id not in self._since:
+                if self._local is not None and not self._local.queued(message_id):
+                    self._since[message_id] = now
+            elif now - self._since[message_id] > self._seconds:
+                site = self._close(message_id)
+                cause = f"no reply within {self._seconds:g} s"
+                self.ready[site] = _fault(site, "deadline", cause, "raise federation.deadline_seconds")
+                if self._local is not None:
+                    self._local.cancel(message_id)
+
+    def wait(self) -> None:
+        """Until a reply may be there, or somebody may be late."""
+        if self._local is not None:
+            self._local.wait(POLL_SECONDS)
+        else:
             time.sleep(POLL_SECONDS)
+
+    def _close(self, message_id: str) -> str:
+        self._since.pop(message_id, None)
+        return self._open.pop(message_id)
 
 
 def _read(site: str, reply: Message) -> Reply:
@@ -85,16 +157,6 @@ def _read(site: str, reply: Message) -> Reply:
         return reply.content
     cause, _, detail = (reply.error.reason or "no reason given").partition("\n")
     return _fault(site, f"flower-{reply.error.code}", cause, "see the log of the site", detail)
-
-
-def _expire(open_messages: dict[str, tuple[str, float]], ready: dict[str, Reply], seconds: float) -> None:
-    now = time.monotonic()
-    for message_id, (site, deadline) in list(open_messages.items()):
-        if now > deadline:
-            del open_messages[message_id]
-            ready[site] = _fault(
-                site, "deadline", f"no reply within {seconds:g} s", "raise federation.deadline_seconds"
-            )
 
 
 def _fault(site: str, code: str, cause: str, remedy: str, detail: str = "") -> Fault:

@@ -1,26 +1,28 @@
 """One federated training: join, rounds, final evaluation, summary.
 
 However it ends, what was finished is in the folder: too few replies or a wish to stop end the rounds with
-status STOPPED and the weights of the last complete round.
+status STOPPED and the weights of the last complete round, from which the run can be resumed.
 """
 
 import time
 from dataclasses import dataclass, field
 
-import torch
 from flwr.serverapp import Grid
 
 from medfed import events
 from medfed.config import Scenario
 from medfed.determinism import deterministic
-from medfed.params import get_weights, num_bytes
+from medfed.models.initial import initial_model, personal_entries
+from medfed.params import get_weights
 from medfed.results import RoundResult, Summary
-from medfed.rng import derive_seed, numpy_generator
-from medfed.run_folder import RunFolder
+from medfed.rng import numpy_generator
+from medfed.run_folder import Checkpoint, RunFolder
 from medfed.types import Weights
-from server.evaluation import Evaluations, add_validation, evaluate_sites, mean_validation
+from server.evaluation import Evaluations, add_validation, evaluate_sites
 from server.roster import Roster, join
-from server.rounds import run_round
+from server.rounds import Federation, run_round
+from server.scenario_checks import check_federation
+from server.stopping import best_round, is_over, mean_validation
 from server.summary import summarize
 
 
@@ -29,22 +31,31 @@ class Progress:
     """What a run has reached: global weights and strategy state after the last complete round."""
 
     weights: Weights
+    personal: frozenset[str]
     state: Weights = field(default_factory=dict)
+    best: Weights = field(default_factory=dict)
     roster: Roster = field(default_factory=Roster)
     rounds: list[RoundResult] = field(default_factory=list)
     tests: Evaluations = field(default_factory=dict)
+    test_bytes: int = 0
+
+    @property
+    def shared(self) -> Weights:
+        """The entries of the model that travel."""
+        return {name: value for name, value in self.weights.items() if name not in self.personal}
 
 
 def federate(grid: Grid, scenario: Scenario, folder: RunFolder) -> None:
-    """Run ``scenario`` over ``grid`` and write rounds, model and summary into ``folder``.
+    """Run ``scenario`` over ``grid``, from the last checkpoint in ``folder`` on, and write what comes of it there.
 
     Raises:
+        RunFolderError: the checkpoint is damaged, or of another scenario.
         QuorumError: too few sites came, or delivered; the summary then says STOPPED.
-        StopRequested: a listener asked for the end; the summary then says STOPPED.
+        StopRequested: a listener, or the folder's stop file, asked for the end; the summary then says STOPPED.
     """
     started = time.monotonic()
     with deterministic(scenario.engine.deterministic):
-        progress = Progress(initial_weights(scenario))
+        progress = _start(scenario, folder)
         stopped_because = ""
         try:
             _train(grid, scenario, folder, progress)
@@ -56,26 +67,28 @@ def federate(grid: Grid, scenario: Scenario, folder: RunFolder) -> None:
             folder.finish(progress.weights, _summary(scenario, progress, stopped_because, seconds))
 
 
+def _start(scenario: Scenario, folder: RunFolder) -> Progress:
+    """Where the run stands: at its last checkpoint, or before round 1."""
+    model = initial_model(scenario)
+    check_federation(scenario, model)
+    progress = Progress(get_weights(model), personal_entries(scenario, model))
+    checkpoint = folder.load_checkpoint(scenario)
+    if checkpoint is not None:
+        progress.weights, progress.state, progress.best = checkpoint.weights, checkpoint.state, checkpoint.best
+        progress.rounds = folder.rounds(checkpoint.round)
+    folder.truncate(len(progress.rounds))
+    return progress
+
+
 def _summary(scenario: Scenario, progress: Progress, stopped_because: str, seconds: float) -> Summary:
-    test_bytes = num_bytes(progress.weights) * sum(site in progress.roster.nodes for site in progress.tests)
-    return summarize(scenario, progress.roster, progress.rounds, progress.tests, stopped_because, seconds, test_bytes)
-
-
-def initial_weights(scenario: Scenario) -> Weights:
-    """The model's weights before round 1; they depend on the seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(scenario.seed, "initial weights"))
-        return get_weights(scenario.model(scenario.model_task))
-
-
-def training_sites(scenario: Scenario) -> list[str]:
-    """All sites that train, sorted: those expected without those left out."""
-    return sorted(set(scenario.federation.sites) - set(scenario.federation.leave_out))
+    return summarize(
+        scenario, progress.roster, progress.rounds, progress.tests, stopped_because, seconds, progress.test_bytes
+    )
 
 
 def sampled_sites(scenario: Scenario, round_number: int) -> list[str]:
     """Who is asked to train in this round: by name, so that node ids and arrival order do not matter."""
-    sites = training_sites(scenario)
+    sites = list(scenario.training_sites)
     wanted = scenario.federation.sites_per_round
     if wanted == 0 or wanted >= len(sites):
         return sites
@@ -85,42 +98,52 @@ def sampled_sites(scenario: Scenario, round_number: int) -> list[str]:
 
 def _train(grid: Grid, scenario: Scenario, folder: RunFolder, progress: Progress) -> None:
     progress.roster = join(grid, scenario)
-    total = scenario.training.rounds
-    for number in range(1, total + 1):
-        _advance(grid, scenario, folder, progress, number)
-    progress.tests = _final_tests(grid, scenario, progress)
+    federation = Federation(grid, scenario, progress.roster, folder, folder.run_id())
+    while not is_over(scenario, progress.rounds):
+        _advance(federation, progress, len(progress.rounds) + 1)
+    if scenario.evaluation.keep == "best" and progress.best:
+        progress.weights = progress.best
+    progress.tests, progress.test_bytes = _final_tests(federation, progress)
 
 
-def _final_tests(grid: Grid, scenario: Scenario, progress: Progress) -> Evaluations:
+def _final_tests(federation: Federation, progress: Progress) -> tuple[Evaluations, int]:
     """Test metrics of every expected site; a site that is not there is a failure as well."""
-    roster, number = progress.roster, scenario.training.rounds
-    nodes = {site: roster.nodes[site] for site in scenario.federation.sites if site in roster.nodes}
-    found = evaluate_sites(grid, scenario, nodes, progress.weights, "test", intervals=True, round_number=number)
-    absent = {site: roster.absence(site) for site in scenario.federation.sites if site not in nodes}
-    return dict(sorted((found | absent).items()))
+    sites, roster = federation.scenario.federation.sites, progress.roster
+    found, sent = evaluate_sites(federation, sites, progress.shared, "test", len(progress.rounds))
+    absent = {site: roster.absence(site) for site in sites if site not in roster.nodes}
+    return dict(sorted((found | absent).items())), sent
 
 
-def _advance(grid: Grid, scenario: Scenario, folder: RunFolder, progress: Progress, number: int) -> None:
+def _advance(federation: Federation, progress: Progress, number: int) -> None:
     """Run round ``number``; ``progress`` moves only once it is complete."""
     started = time.monotonic()
+    scenario, roster = federation.scenario, federation.roster
     total = scenario.training.rounds
-    roster = progress.roster
     roster.retry_faults()
-    roster.refresh(grid, scenario)
+    roster.refresh(federation.grid, scenario)
     chosen = sampled_sites(scenario, number)
     events.emit(events.RoundStarted(number, total, len(chosen)))
-    outcome = run_round(grid, scenario, roster, chosen, number, progress.weights, progress.state, folder)
+    outcome = run_round(federation, chosen, number, progress.shared, progress.state)
     result = outcome.result
     if number % scenario.evaluation.every == 0 or number == total:
-        nodes = {site: roster.nodes[site] for site in training_sites(scenario) if site in roster.nodes}
-        found = evaluate_sites(grid, scenario, nodes, outcome.weights, "val", intervals=False, round_number=number)
-        result = add_validation(result, found, outcome.weights)
-    result = result.model_copy(update={"seconds": time.monotonic() - started})
-    progress.weights, progress.state = outcome.weights, outcome.state
+        found = evaluate_sites(federation, scenario.training_sites, outcome.weights, "val", number)
+        result = add_validation(result, *found)
+    _commit(federation, progress, outcome.weights, outcome.state, result, time.monotonic() - started)
+
+
+def _commit(
+    federation: Federation, progress: Progress, shared: Weights, state: Weights, result: RoundResult, seconds: float
+) -> None:
+    """Move ``progress`` on and write the round down; the checkpoint comes last, since it says that all is there."""
+    scenario, folder = federation.scenario, federation.folder
+    result = result.model_copy(update={"seconds": seconds})
+    progress.weights, progress.state = progress.weights | shared, state
     progress.rounds.append(result)
+    if scenario.evaluation.keep == "best" and best_round(progress.rounds, scenario.headline) == result.round:
+        progress.best = progress.weights
     folder.add_round(result)
-    folder.checkpoint(number, progress.weights, progress.state)
+    folder.checkpoint(scenario, Checkpoint(result.round, progress.weights, progress.state, progress.best))
     losses = [site.loss for site in result.sites.values() if site.loss is not None]
-    loss = sum(losses) / len(losses)
     metric = mean_validation(result, scenario.headline)
-    events.emit(events.RoundDone(number, total, loss, scenario.headline, metric, result.seconds))
+    loss = sum(losses) / len(losses)
+    events.emit(events.RoundDone(result.round, scenario.training.rounds, loss, scenario.headline, metric, seconds))

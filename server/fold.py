@@ -4,6 +4,8 @@ The result depends on the order in which updates are added (floating-point sums 
 callers add them in the fixed order of site names.
 """
 
+from collections.abc import Mapping
+
 import torch
 
 from medfed.types import Weights
@@ -16,23 +18,45 @@ class MeanFold:
         self._sums: Weights = {}
         self._total = 0.0
 
-    def add(self, tensors: Weights, weight: float) -> None:
-        """Add ``weight * tensors``."""
+    @property
+    def names(self) -> frozenset[str]:
+        """Of the tensors that are summed; empty before the first."""
+        return frozenset(self._sums)
+
+    def add(self, tensors: Weights, weight: float, factor: float = 1.0) -> None:
+        """Add ``weight * factor * tensors``; only ``weight`` counts in the denominator."""
         self._total += weight
         if not self._sums:
             self._sums = {name: torch.zeros_like(value, dtype=_accumulator(value)) for name, value in tensors.items()}
         for name, value in tensors.items():
-            self._sums[name].add_(value, alpha=weight)
+            self._sums[name].add_(value, alpha=weight * factor)
 
     def result(self) -> Weights:
-        """The weighted mean.
+        """The weighted mean; the fold is used up.
 
         Raises:
             ValueError: nothing was added, or all weights were zero.
         """
         if not self._total > 0.0:
             raise ValueError("the mean of no updates, or of updates whose weights are all zero, is undefined")
-        return {name: value / self._total for name, value in self._sums.items()}
+        return {name: value.div_(self._total) for name, value in self._sums.items()}
+
+
+class MetricsFold:
+    """Running weighted means of named numbers; a name that some sites lack is averaged over those that have it."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, tuple[float, float]] = {}
+
+    def add(self, metrics: Mapping[str, float], weight: float) -> None:
+        """Add one site's numbers."""
+        for name, value in metrics.items():
+            total, weights = self._sums.get(name, (0.0, 0.0))
+            self._sums[name] = (total + weight * value, weights + weight)
+
+    def result(self) -> dict[str, float]:
+        """The means."""
+        return {name: total / weights for name, (total, weights) in self._sums.items() if weights > 0.0}
 
 
 def _accumulator(value: torch.Tensor) -> torch.dtype:

@@ -47,7 +47,7 @@ class Roster:
         """Ask nodes not seen before who they are."""
         present = set(grid.get_node_ids())
         new = {f"node-{node:020d}": node for node in present - self.known}
-        text = scenario.travelling().to_toml()
+        text = scenario.travelling_text()
         replies = exchange(
             grid,
             new,

@@ -1,21 +1,46 @@
-"""One round: send the weights, check and fold every update in site order, apply the strategy."""
+"""One round: send the weights, check and aggregate every update in site order, apply the strategy."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
+import numpy as np
+from flwr.app import ArrayRecord
 from flwr.serverapp import Grid
 
 from medfed import events, messages
 from medfed.config import Scenario
 from medfed.errors import QuorumError, UpdateError
-from medfed.params import num_bytes
+from medfed.messages import Delivery
+from medfed.params import group, prefixed
 from medfed.results import Failure, RoundResult, SiteRound
+from medfed.rng import numpy_generator
 from medfed.run_folder import RunFolder
-from medfed.types import Update, Weights
-from server.checks import check_update
-from server.exchange import Fault, MessageType, Reply, announce, exchange, window_size
-from server.fold import MeanFold
+from medfed.training.local import steps_per_round
+from medfed.types import Weights
+from server.collector import Collector
+from server.exchange import Fault, LocalGrid, MessageType, Reply, announce, exchange, window_size
 from server.quorum import required
 from server.roster import Roster
+from server.spool import Spool
+
+_AGGREGATOR = "aggregator"
+_STRATEGY = "strategy"
+
+
+@dataclass(frozen=True, eq=False)
+class Federation:
+    """What stays the same over the rounds of a run; ``run`` tells runs of one scenario apart."""
+
+    grid: Grid
+    scenario: Scenario
+    roster: Roster
+    folder: RunFolder
+    run: str
+
+    @property
+    def spools_durably(self) -> bool:
+        """A deployment always does; a simulation, whose grid is local, where the scenario asks for it."""
+        return self.scenario.engine.spool or not isinstance(self.grid, LocalGrid)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,78 +54,115 @@ class Outcome:
 
 @dataclass
 class _Open:
-    """A round in progress."""
+    """A round in progress; ``weights`` and ``state`` move from stage to stage."""
 
     number: int
     weights: Weights
-    fold: MeanFold = field(default_factory=MeanFold)
+    state: Weights
+    spool: Spool
+    draws: np.random.Generator
     sites: dict[str, SiteRound] = field(default_factory=dict)
     failed: list[Failure] = field(default_factory=list)
-    num_replies: int = 0
+    bytes_up: int = 0
+    bytes_down: int = 0
 
 
-def run_round(
-    grid: Grid,
-    scenario: Scenario,
-    roster: Roster,
-    chosen: list[str],
-    number: int,
-    weights: Weights,
-    state: Weights,
-    folder: RunFolder,
-) -> Outcome:
-    """Train the ``chosen`` sites from ``weights``; ``folder`` keeps the updates of recorded rounds.
+def run_round(federation: Federation, chosen: list[str], number: int, weights: Weights, state: Weights) -> Outcome:
+    """Train the ``chosen`` sites from ``weights``, the shared entries of the model.
+
+    Updates that a durable spool holds from before a crash are taken from there; their sites are not asked again.
 
     Raises:
-        QuorumError: fewer than the quorum delivered a valid update.
+        QuorumError: fewer than the quorum delivered a valid update, or fewer than the aggregator needs.
+        StopRequested: the user asked for the end.
     """
-    recorded = number in scenario.recorded_rounds
-    if recorded:
-        folder.record_global(number, weights)
-    current = _Open(number, weights, failed=[roster.absence(site) for site in chosen if site not in roster.nodes])
-    asked = {site: roster.nodes[site] for site in chosen if site in roster.nodes}
-    packed = messages.pack_weights(weights)
-    text = scenario.travelling().to_toml()
-    replies = exchange(
-        grid,
-        asked,
-        MessageType.TRAIN,
-        lambda: messages.request(text, number, packed),
-        round_number=number,
-        deadline_seconds=scenario.federation.deadline_seconds,
-        window=window_size(scenario, weights),
-    )
-    for site, reply in replies:
-        _fold_reply(scenario, current, site, reply, folder if recorded else None)
+    scenario, roster = federation.scenario, federation.roster
+    if number in scenario.recorded_rounds:
+        federation.folder.record_global(number, weights)
+    spool = Spool(federation.folder.spool(number), federation.spools_durably)
+    draws = numpy_generator(scenario.seed, number, "round")
+    absent = [roster.absence(site) for site in chosen if site not in roster.nodes]
+    current = _Open(number, weights, state, spool, draws, failed=absent)
+    for stage in scenario.federation.strategy.stages(chosen, draws):
+        _run_stage(federation, current, sorted(site for site in stage if site in roster.nodes))
     _require_quorum(scenario, current, len(chosen))
-    next_weights, next_state = scenario.federation.strategy(weights, current.fold.result(), state)
-    return Outcome(next_weights, next_state, _result(current, len(asked)))
+    return Outcome(current.weights, current.state, _result(current))
 
 
-def _fold_reply(scenario: Scenario, current: _Open, site: str, reply: Reply, folder: RunFolder | None) -> None:
-    """Check one reply and add it to the mean, or note why not."""
-    try:
-        if isinstance(reply, Fault):
-            fault = reply
+def _run_stage(federation: Federation, current: _Open, sites: list[str]) -> None:
+    """Train ``sites`` from the current weights, and move these on if anyone delivered."""
+    strategy = federation.scenario.federation.strategy
+    state = group(current.state, _STRATEGY)
+    collector = Collector(federation.scenario, current.weights, current.spool)
+    spooled = {site: delivery for site in sites if (delivery := current.spool.recall(site)) is not None}
+    extras = strategy.broadcast(state)
+    replies = _ask(
+        federation,
+        current,
+        [site for site in sites if site not in spooled],
+        messages.pack_weights(current.weights, extras),
+    )
+    for site in sites:
+        if site in spooled:
+            _take(federation, current, collector, spooled[site], from_spool=True)
         else:
-            current.num_replies += 1
-            update, seconds = messages.read_update(site, reply)
-            check_update(update, current.weights)
-            if folder is not None:
-                folder.record_update(current.number, update)
-            current.fold.add(update.tensors, scenario.federation.strategy.weight(update))
-            current.sites[site] = _site_round(update, seconds)
-            events.emit(events.SiteDone(current.number, site, update.metrics["loss"]))
+            _receive(federation, current, collector, *next(replies))
+        federation.folder.heed_stop()
+    if len(collector):
+        num_sites = len(federation.scenario.training_sites)
+        aggregate, kept = collector.aggregate(num_sites, group(current.state, _AGGREGATOR), current.draws)
+        current.weights, state = strategy(current.weights, aggregate, state)
+        current.state = prefixed(_STRATEGY, state) | prefixed(_AGGREGATOR, kept)
+
+
+def _ask(federation: Federation, current: _Open, sites: list[str], packed: ArrayRecord) -> Iterator[tuple[str, Reply]]:
+    scenario, roster = federation.scenario, federation.roster
+    text = scenario.travelling_text()
+    current.bytes_down += messages.num_bytes(packed) * len(sites)
+    return exchange(
+        federation.grid,
+        {site: roster.nodes[site] for site in sites},
+        MessageType.TRAIN,
+        lambda: messages.request(text, federation.run, current.number, packed),
+        round_number=current.number,
+        deadline_seconds=scenario.federation.deadline_seconds,
+        cost={site: steps_per_round(scenario.training, roster.infos[site].num_train) for site in sites},
+        window=window_size(scenario, current.weights),
+    )
+
+
+def _receive(federation: Federation, current: _Open, collector: Collector, site: str, reply: Reply) -> None:
+    """Take the update in a reply, or note why it cannot be used."""
+    if isinstance(reply, Fault):
+        fault = reply
+    else:
+        try:
+            delivery = messages.read_update(site, reply)
+            current.bytes_up += delivery.num_bytes
+            compression = federation.scenario.federation.compression
+            tensors = compression.decompress(delivery.update.tensors, current.weights)
+            update = replace(delivery.update, tensors=tensors)
+            _take(federation, current, collector, replace(delivery, update=update))
             return
-    except UpdateError as error:
-        fault = Fault(Failure(site=site, code="update", cause=str(error), remedy="its update was not used"))
+        except UpdateError as error:
+            cause = str(error).removeprefix(f"site {site}: ")
+            fault = Fault(Failure(site=site, code="update", cause=cause, remedy="its update was not used"))
     announce(fault, current.number)
     current.failed.append(fault.failure)
 
 
-def _site_round(update: Update, seconds: float) -> SiteRound:
+def _take(
+    federation: Federation, current: _Open, collector: Collector, delivery: Delivery, from_spool: bool = False
+) -> None:
+    update, site = delivery.update, delivery.update.site
+    collector.add(delivery, federation.roster.infos[site].num_train, from_spool)
+    if current.number in federation.scenario.recorded_rounds:
+        federation.folder.record_update(current.number, update)
     loss = update.metrics["loss"]
-    return SiteRound(num_examples=update.num_examples, num_steps=update.num_steps, loss=loss, seconds=seconds)
+    current.sites[site] = SiteRound(
+        num_examples=update.num_examples, num_steps=update.num_steps, loss=loss, seconds=delivery.seconds
+    )
+    events.emit(events.SiteDone(current.number, site, loss))
 
 
 def _require_quorum(scenario: Scenario, current: _Open, num_chosen: int) -> None:
@@ -114,13 +176,12 @@ def _require_quorum(scenario: Scenario, current: _Open, num_chosen: int) -> None
     )
 
 
-def _result(current: _Open, num_asked: int) -> RoundResult:
-    size = num_bytes(current.weights)
+def _result(current: _Open) -> RoundResult:
     return RoundResult(
         round=current.number,
         seconds=0.0,
-        bytes_up=size * current.num_replies,
-        bytes_down=size * num_asked,
-        sites=current.sites,
+        bytes_up=current.bytes_up,
+        bytes_down=current.bytes_down,
+        sites=dict(sorted(current.sites.items())),
         failed=current.failed,
     )

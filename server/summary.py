@@ -18,6 +18,7 @@ from medfed.results import (
 )
 from server.evaluation import Evaluations
 from server.roster import Roster
+from server.stopping import notes as stopping_notes
 
 
 def summarize(
@@ -34,6 +35,8 @@ def summarize(
     ``stopped_because`` is empty where all rounds were run; ``test_bytes`` were sent for the final test.
     """
     warnings = [*_failures(rounds, tests), *_undefined(tests)]
+    if not stopped_because:
+        warnings += stopping_notes(scenario, rounds)
     if roster.uninvited:
         names = ", ".join(sorted(roster.uninvited))
         warnings.append(f"nodes that federation.sites does not name were sent nothing: {names}")

@@ -2,7 +2,8 @@
 
 A task is claimed by creating ``NAME.claim`` (O_EXCL). Its result is ``NAME.json`` (tests) beside
 ``NAME.safetensors``, or ``NAME.error.txt`` where it failed: the cause in the first line, the traceback below.
-The folder is made for one run and named at random, so that nothing left of an earlier run can write into it.
+The folder is made for one run and named at random, so that nothing left of an earlier run can write into it. What is
+finished is moved to the run's ``baselines`` when the work ends, and taken from there when a run is resumed.
 """
 
 import shutil
@@ -13,10 +14,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from medfed.files import write_text_atomic
+from medfed.files import file_name, write_text_atomic
 from medfed.params import save_weights
 from medfed.results import Evaluation
-from medfed.run_folder import file_name
 from simulations.baselines import Baseline, Task
 
 Tests = dict[str, Evaluation]
@@ -31,12 +31,18 @@ class BaselineFiles:
 
     @classmethod
     def new(cls, folder: Path) -> "BaselineFiles":
-        """A folder of its own inside ``folder``."""
+        """A folder of its own inside ``folder``; what a killed run had finished there is kept."""
         folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(".work-*"):
+            cls(left).store()
+        for failed in folder.glob("*.error.txt"):
+            failed.unlink()
         return cls(Path(tempfile.mkdtemp(prefix=".work-", dir=folder)))
 
     def claim(self, task: Task) -> bool:
         """Whether this process is the one to train ``task``."""
+        if self._stored(task).exists():
+            return False
         try:
             self._file(task, "claim").touch(exist_ok=False)
         except FileExistsError:
@@ -56,12 +62,15 @@ class BaselineFiles:
 
     def ended(self, task: Task) -> bool:
         """Whether ``task`` was trained, or failed."""
-        return self._file(task, "json").exists() or self._file(task, "error.txt").exists()
+        files = self._stored(task), self._file(task, "json"), self._file(task, "error.txt")
+        return any(file.exists() for file in files)
 
     def tests(self, task: Task) -> Tests | None:
         """The stored tests; None where the task failed, or its process died."""
-        path = self._file(task, "json")
-        return _TESTS.validate_json(path.read_bytes()) if path.exists() else None
+        for path in (self._stored(task), self._file(task, "json")):
+            if path.exists():
+                return _TESTS.validate_json(path.read_bytes())
+        return None
 
     def failure(self, task: Task) -> str:
         """One line: why there are no tests."""
@@ -77,6 +86,10 @@ class BaselineFiles:
                 if suffix != "safetensors" or path.with_suffix(".json").exists():
                     path.replace(self.path.parent / path.name)
         shutil.rmtree(self.path)
+
+    def _stored(self, task: Task) -> Path:
+        """Where the tests of a finished task lie, from before a resumed run was interrupted."""
+        return self.path.parent / self._file(task, "json").name
 
     def _file(self, task: Task, suffix: str) -> Path:
         name = "pooled" if task.kind == "pooled" else f"local-{file_name(task.site)}"

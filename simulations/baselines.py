@@ -12,12 +12,12 @@ from typing import Literal
 from medfed.config import Scenario
 from medfed.data.dataset import Dataset, pool
 from medfed.determinism import deterministic
+from medfed.models.initial import initial_weights
 from medfed.params import get_weights, set_weights
 from medfed.results import Evaluation
 from medfed.training.evaluation import evaluate
 from medfed.training.local import steps_per_round, train_local
 from medfed.types import SiteData, Weights
-from server.federation import initial_weights, training_sites
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Baseline:
 
 def baseline_tasks(scenario: Scenario, dataset: Dataset) -> list[Task]:
     """The baselines that the scenario asks for, the most work first."""
-    sites = training_sites(scenario)
+    sites = scenario.training_sites
     pooled = [Task("pooled")] if scenario.baselines.pooled else []
     by_size = sorted(sites, key=lambda site: (-len(dataset.site(site).train), site))
     return pooled + ([Task("local", site) for site in by_size] if scenario.baselines.local else [])
@@ -57,7 +57,7 @@ def train_baseline(
 
     ``on_round`` is called after each round with the number of rounds done; what it raises ends the training.
     """
-    sites = [dataset.site(site) for site in training_sites(scenario)]
+    sites = [dataset.site(site) for site in scenario.training_sites]
     data = pool(sites) if task.kind == "pooled" else dataset.site(task.site)
     steps = [
         steps_per_round(scenario.training, len(site.train)) for site in (sites if task.kind == "pooled" else [data])

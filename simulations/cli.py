@@ -15,12 +15,11 @@ from medfed.errors import StopRequested
 app = typer.Typer(add_completion=False)
 
 EXIT_DEGRADED = 3
-EXIT_INTERRUPTED = 130
 
 
 @app.command()
 def simulate(
-    scenario: Annotated[Path, typer.Argument(help="The scenario, a TOML file.", show_default=False)],
+    scenario: Annotated[Path | None, typer.Argument(help="The scenario, a TOML file.", show_default=False)] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the scenario, e.g. training.rounds=3."),
@@ -29,32 +28,43 @@ def simulate(
         list[str] | None, typer.Option("--leave-out", metavar="SITE", help="Train without this site, test on it.")
     ] = None,
     out: Annotated[Path, typer.Option(help="The run's folder is made in here.")] = Path("runs"),
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with the run in this folder, which was stopped or killed.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier run of the same name.")] = False,
     quiet: Annotated[bool, typer.Option(help="No line per round.")] = False,
 ) -> None:
     """Train across the sites of SCENARIO in this machine, compare with local and pooled models, write a page.
 
-    Exit codes: 0 completed, 2 bad input, 3 degraded (a site failed), 4 stopped (too few sites), 130 Ctrl-C.
+    Exit codes: 0 completed, 2 bad input, 3 degraded (a site failed), 4 stopped (too few sites, or a file named stop in
+    the run's folder), 130 Ctrl-C. A run that was stopped or killed goes on with --resume RUN.
     """
     from medfed.config import load_scenario
     from medfed.report.console import summary_table
     from medfed.results import Status
+    from medfed.run_folder import read_scenario
+    from simulations import run
     from simulations.progress import watching
-    from simulations.run import simulate as run_simulation
 
     changes = list(overrides or [])
     if leave_out:
         changes.append(f"federation.leave_out={json.dumps(leave_out, ensure_ascii=False)}")  # is TOML as well
-    loaded = load_scenario(scenario, tuple(changes))
+    if (scenario is None) == (resume is None) or (resume and (changes or overwrite)):
+        raise typer.BadParameter("give either a SCENARIO, or --resume RUN without --set, --leave-out and --overwrite")
+    loaded = load_scenario(scenario, tuple(changes)) if scenario else read_scenario(resume or Path())
+    folder = resume or out / loaded.name
     console = Console()
     logging.getLogger("client").addHandler(logging.NullHandler())  # a fault's traceback is shown by `watching`
     command = shlex.join(["medfed", *sys.argv[1:]])
     try:
         with watching(console, verbose=not quiet) as progress:
-            result = run_simulation(loaded, out=out, overwrite=overwrite, listener=progress, command=command)
+            if resume:
+                result = run.resume(folder, listener=progress, command=command)
+            else:
+                result = run.simulate(loaded, out=out, overwrite=overwrite, listener=progress, command=command)
     except StopRequested as reason:
-        console.print(f"[yellow]STOPPED[/] {reason}; what was finished is in {out / loaded.name}", highlight=False)
-        raise typer.Exit(EXIT_INTERRUPTED) from reason
+        console.print(f"[yellow]STOPPED[/] {reason}; go on with: medfed simulate --resume {folder}", highlight=False)
+        raise typer.Exit(reason.exit_code) from reason
     console.print(summary_table(result.summary))
     for warning in result.summary.warnings:
         console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)

@@ -1,30 +1,27 @@
-"""Baselines on all cores: helper processes and, once it is free, this process share one list of tasks.
+"""Baselines on all cores: helper processes share one list of tasks; this process trains what they leave.
 
-Who trains what does not change a number, since every task is seeded by itself. A helper never outlives the process
-that started it: it holds the reading end of a pipe that the system closes when that process ends, however it ends.
+Who trains what does not change a number, since every task is seeded by itself. Helpers give way to the rounds that run
+beside them, and end with this process (:mod:`simulations.processes`).
 """
 
-import json
-import os
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import torch
 
 from medfed import events
 from medfed.config import Scenario, parse_scenario
 from medfed.data.dataset import Dataset, open_dataset
 from medfed.data.location import resolve_path
 from medfed.errors import StopRequested
+from simulations import processes
 from simulations.baseline_files import BaselineFiles, Tests
 from simulations.baselines import Task, baseline_tasks, train_baseline
 
 _POLL_SECONDS = 0.5
-
-Helper = subprocess.Popen[bytes]
+_NICENESS = 10  # a tenth of a core where rounds want it, all of it where they wait
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Crew:
     """The folder that all processes share, and the helpers in the order of their logs' numbers."""
 
     files: BaselineFiles
-    helpers: list[Helper] = field(default_factory=list)
+    helpers: list[processes.Process] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -48,8 +45,7 @@ class Outcome:
 def hired(scenario: Scenario, folder: Path, count: int) -> Iterator[Crew]:
     """Run ``count`` helpers over the tasks; what is finished when the block ends is moved to ``folder``.
 
-    Helpers are ended when the block is left by an exception. They form process groups of their own, so that Ctrl-C
-    reaches this process alone, which then ends them.
+    Helpers are ended when the block is left by an exception.
     """
     crew = Crew(BaselineFiles.new(folder))
     try:
@@ -58,35 +54,19 @@ def hired(scenario: Scenario, folder: Path, count: int) -> Iterator[Crew]:
         yield crew
     except BaseException:
         for helper in crew.helpers:
-            helper.terminate()
+            helper.kill()
         raise
     finally:
         for number, helper in enumerate(crew.helpers):
             if helper.wait() == 0:
                 _log(crew.files, number).unlink()
-            assert helper.stdin is not None
-            with suppress(BrokenPipeError):
-                helper.stdin.close()
         crew.files.store()
 
 
-def _start(scenario: Scenario, files: BaselineFiles, number: int) -> Helper:
-    """A helper that imports what this process would: ``-P`` keeps the working directory off its path."""
-    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+def _start(scenario: Scenario, files: BaselineFiles, number: int) -> processes.Process:
+    arguments = [scenario.to_toml(), str(files.path.absolute())]
     with _log(files, number).open("wb") as log:
-        helper = subprocess.Popen(
-            [sys.executable, "-P", "-m", "simulations.crew", str(files.path)],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            env=os.environ | {"PYTHONPATH": path},
-            start_new_session=True,
-        )
-    assert helper.stdin is not None
-    with suppress(BrokenPipeError):  # it died already: its exit code tells
-        helper.stdin.write(json.dumps(scenario.to_toml()).encode() + b"\n")
-        helper.stdin.flush()  # and left open: its end tells the helper that this process ended
-    return helper
+        return processes.start("simulations.crew:assist", arguments, log=log, niceness=_NICENESS)
 
 
 def _log(files: BaselineFiles, number: int) -> Path:
@@ -107,14 +87,12 @@ def work(scenario: Scenario, dataset: Dataset, files: BaselineFiles) -> None:
 
 
 def finish(scenario: Scenario, dataset: Dataset, crew: Crew) -> Outcome:
-    """Help with what is left, wait for the helpers, and read what came of every baseline."""
-    work(scenario, dataset, crew.files)
+    """Wait for the helpers, train what they left (all, where there are none), and read what came of every baseline."""
     tasks = baseline_tasks(scenario, dataset)
     for helper in crew.helpers:
-        while helper.poll() is None:
+        while helper.poll(_POLL_SECONDS) is None:
             _tell(scenario, crew.files, tasks)
-            with suppress(subprocess.TimeoutExpired):
-                helper.wait(_POLL_SECONDS)
+    work(scenario, dataset, crew.files)
     if tasks:
         _tell(scenario, crew.files, tasks)
     found = {task: crew.files.tests(task) for task in tasks}
@@ -126,7 +104,7 @@ def finish(scenario: Scenario, dataset: Dataset, crew: Crew) -> Outcome:
             if tests is None
         ],
         warnings=[
-            f"helper process {number} ended with exit code {helper.returncode} (its log: baselines/helper-{number}.log)"
+            f"helper process {number}: {processes.describe(helper.returncode)} (its log: baselines/helper-{number}.log)"
             for number, helper in enumerate(crew.helpers)
             if helper.returncode
         ],
@@ -139,19 +117,9 @@ def _tell(scenario: Scenario, files: BaselineFiles, tasks: list[Task], rounds_of
     events.emit(events.StageDone("baselines", done, len(tasks) * rounds))
 
 
-def main() -> None:
-    """A helper process: the scenario is the first line of standard input, the shared folder the only argument."""
-    scenario = parse_scenario(json.loads(sys.stdin.readline()))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def assist(scenario_toml: str, folder: str) -> None:
+    """What a helper process does, in one torch thread."""
+    torch.set_num_threads(1)
+    scenario = parse_scenario(scenario_toml)
     dataset = open_dataset(resolve_path(scenario.data.path), scenario.data, scenario.model_task, scenario.seed)
-    work(scenario, dataset, BaselineFiles(Path(sys.argv[1])))
-
-
-def _end_with_parent() -> None:
-    """Wait for the end of standard input: nothing is ever written to it after the scenario."""
-    os.read(0, 1)  # not sys.stdin, whose lock would be held when the interpreter shuts down
-    os._exit(1)
-
-
-if __name__ == "__main__":
-    main()
+    work(scenario, dataset, BaselineFiles(Path(folder)))

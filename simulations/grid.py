@@ -1,42 +1,52 @@
-"""A Flower grid inside this process: it calls the ClientApp directly. No Ray, no SuperLink, no polling.
+"""Flower grids inside this machine: they call the ClientApp directly. No Ray, no SuperLink, no polling.
 
-Messages wait in a queue until their replies are asked for; each pull runs one of them, so that no more than
-one reply is made ahead of the reader and a stop request is honoured between two sites.
+In one process, messages wait in a queue until their replies are asked for; each pull runs one of them, so that no
+more than one reply is made ahead of the reader and a stop request is honoured between two sites. With worker
+processes they are answered as workers are free, in the order in which they were pushed.
 """
 
 import itertools
-import traceback
 from collections.abc import Iterable, Mapping
+from types import TracebackType
 
-from flwr.app import Context, Error, Message, RecordDict, UserConfig
+from flwr.app import Context, Message, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
 from medfed import events
+from simulations.pool import Pool
+from simulations.worker import answer, load
 
-_CLIENT_APP_RAISED_EXCEPTION = 2  # flwr.common.constant.ErrorCode
 _SERVER_NODE = 1
 _FIRST_SITE_NODE = 2
+_WAIT_SECONDS = 1.0  # a reply ends it at once
 
 
-class InProcessGrid(Grid):
-    """Nodes are contexts; ``node_configs`` gives each site's own configuration by site name."""
+class _MachineGrid(Grid):
+    """Nodes are sites, numbered in the order of their names; a context manager, whose end ends what it started."""
 
-    def __init__(self, client_app: ClientApp, node_configs: Mapping[str, UserConfig]) -> None:
+    def __init__(self, node_configs: Mapping[str, UserConfig]) -> None:
         # Flower stamps every message with the identity of the task in this process.
         TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 1, _SERVER_NODE
-        self._app = client_app
         self._sites = {_FIRST_SITE_NODE + i: site for i, site in enumerate(sorted(node_configs))}
-        self._contexts = {
-            node: Context(1, node, dict(node_configs[site]), RecordDict(), {}) for node, site in self._sites.items()
-        }
-        self._queue: dict[str, Message] = {}
+        self._configs = {node: dict(node_configs[site]) for node, site in self._sites.items()}
         self._numbers = itertools.count(1)
+
+    def __enter__(self) -> "_MachineGrid":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, reason: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing was started."""
 
     def get_node_ids(self) -> Iterable[int]:
         """Every site, always."""
-        return list(self._contexts)
+        return list(self._sites)
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Queue messages; the ids are counted up."""
@@ -44,30 +54,30 @@ class InProcessGrid(Grid):
         for message in messages:
             message_id = str(next(self._numbers))
             message.metadata.__dict__["_message_id"] = message_id
-            self._queue[message_id] = message
+            self._queue_up(message)
             pushed.append(message_id)
         return pushed
 
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Run the first queued message among ``message_ids`` and return its reply."""
-        for message_id in message_ids:
-            if message_id in self._queue:
-                return [self._run(self._queue.pop(message_id))]
-        return []
-
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        """Run every message, one after the other; ``timeout`` cannot interrupt a site and is not used."""
-        return [self._run(self._queue.pop(message_id)) for message_id in self.push_messages(messages)]
+        """Wait for every reply; ``timeout`` cannot interrupt a site and is not used."""
+        waiting, replies = set(self.push_messages(messages)), list[Message]()
+        while waiting:
+            self.wait(_WAIT_SECONDS)
+            arrived = list(self.pull_messages(waiting))
+            replies += arrived
+            waiting -= {reply.metadata.reply_to_message_id for reply in arrived}
+        return replies
 
-    def _run(self, message: Message) -> Message:
-        node = message.metadata.dst_node_id
-        events.emit(events.SiteStarted(self._sites[node], message.metadata.message_type))
-        try:
-            return self._app(message, self._contexts[node])
-        except Exception as fault:
-            # Everything runs on one machine here, so the whole traceback may be shown.
-            reason = f"{fault}\n{''.join(traceback.format_exception(fault))}"
-            return Message(Error(_CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
+    def wait(self, seconds: float) -> None:
+        """Return as soon as a reply may be there, or ``seconds`` are over."""
+        raise NotImplementedError
+
+    def _queue_up(self, message: Message) -> None:
+        raise NotImplementedError
+
+    def _announce(self, message: Message) -> None:
+        site = self._sites[message.metadata.dst_node_id]
+        events.emit(events.SiteStarted(site, message.metadata.message_type))
 
     @property
     def run(self) -> None:  # type: ignore[override]
@@ -81,3 +91,95 @@ class InProcessGrid(Grid):
     ) -> Message:
         """A message, as :class:`flwr.app.Message` makes it."""
         return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+
+class InProcessGrid(_MachineGrid):
+    """Everything in this process; ``node_configs`` gives each site's own configuration by site name.
+
+    It is a :class:`server.exchange.LocalGrid`.
+    """
+
+    def __init__(self, client_app: ClientApp, node_configs: Mapping[str, UserConfig]) -> None:
+        super().__init__(node_configs)
+        self._app = client_app
+        self._contexts = {node: Context(1, node, config, RecordDict(), {}) for node, config in self._configs.items()}
+        self._queue: dict[str, Message] = {}
+
+    def _queue_up(self, message: Message) -> None:
+        self._queue[message.metadata.message_id] = message
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Run the first queued message among ``message_ids`` and return its reply."""
+        for message_id in message_ids:
+            if message_id in self._queue:
+                return [self._run(self._queue.pop(message_id))]
+        return []
+
+    def queued(self, message_id: str) -> bool:
+        """Whether it was not asked for; what is asked for is answered within the same call."""
+        return message_id in self._queue
+
+    def cancel(self, message_id: str) -> None:
+        """Forget a queued message."""
+        self._queue.pop(message_id, None)
+
+    def wait(self, seconds: float) -> None:
+        """Not at all: the next pull runs a message."""
+
+    def _run(self, message: Message) -> Message:
+        self._announce(message)
+        return answer(self._app, message, self._contexts[message.metadata.dst_node_id])
+
+
+class PoolGrid(_MachineGrid):
+    """``workers`` processes; a context manager. It is a :class:`server.exchange.LocalGrid`.
+
+    Every message gets a fresh context: what a site must remember, it keeps in files of its own.
+
+    Args:
+        client_app: ``module:attribute``, imported by the workers.
+        node_configs: each site's own configuration by site name.
+        workers: number of processes; they are started as messages come.
+    """
+
+    def __init__(self, client_app: str, node_configs: Mapping[str, UserConfig], workers: int) -> None:
+        super().__init__(node_configs)
+        self._pool = Pool(client_app, workers)
+
+    def close(self) -> None:
+        """End the workers, at once if they are busy."""
+        self._pool.close()
+
+    def _queue_up(self, message: Message) -> None:
+        self._pool.submit(message, self._configs[message.metadata.dst_node_id])
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """The replies among ``message_ids`` that are there."""
+        for message in self._pool.started():
+            self._announce(message)
+        return self._pool.replies(message_ids)
+
+    def queued(self, message_id: str) -> bool:
+        """Whether no worker has begun the message."""
+        return self._pool.queued(message_id)
+
+    def cancel(self, message_id: str) -> None:
+        """Forget a message; a worker that hangs on it is killed, and another started when it is needed."""
+        self._pool.cancel(message_id)
+
+    def wait(self, seconds: float) -> None:
+        """Return as soon as a reply is there, or ``seconds`` are over."""
+        self._pool.wait(seconds)
+
+
+def local_grid(client_app: str, node_configs: Mapping[str, UserConfig], workers: int) -> InProcessGrid | PoolGrid:
+    """One worker is this process; more are processes, at most one per site. To be closed, as a context manager.
+
+    Args:
+        client_app: ``module:attribute``.
+        node_configs: each site's own configuration by site name.
+        workers: at least 1; the number changes no reply.
+    """
+    if workers == 1:
+        return InProcessGrid(load(client_app), node_configs)
+    return PoolGrid(client_app, node_configs, min(workers, max(1, len(node_configs))))

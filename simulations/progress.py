@@ -1,7 +1,7 @@
 """What a person sees of a run on the console: one live line with round, site, loss and time left."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -87,15 +87,24 @@ class ConsoleProgress:
 def watching(console: Console, verbose: bool) -> Iterator[ConsoleProgress]:
     """A live progress display; the first Ctrl-C asks for a clean stop, the second ends at once."""
     progress = ConsoleProgress(console, verbose)
+    with interruptible(console, progress.request_stop):
+        try:
+            yield progress
+        finally:
+            progress.close()
+
+
+@contextmanager
+def interruptible(console: Console, request_stop: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C inside the block calls ``request_stop``, the second ends at once."""
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
-        progress.request_stop()
+        request_stop()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         console.print("[yellow]stopping after the current site; press Ctrl-C again to stop at once[/]")
 
     before = signal.signal(signal.SIGINT, interrupt)
     try:
-        yield progress
+        yield
     finally:
-        progress.close()
         signal.signal(signal.SIGINT, before)

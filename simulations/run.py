@@ -6,21 +6,20 @@ from pathlib import Path
 
 from flwr.app import Context, RecordDict, UserConfig
 
-from client.app import app as client_app
 from medfed import events
 from medfed.config import Scenario, load_scenario
 from medfed.data.dataset import Dataset
 from medfed.data.location import resolve_path
+from medfed.files import file_name
 from medfed.report.page import render_run
 from medfed.results import RunResult, Status, Summary
-from medfed.run_folder import RunFolder, check_free, make_folder
+from medfed.run_folder import STOP_FILE, RunFolder, check_free, is_complete, make_folder, read_scenario
 from server.app import app as server_app
-from server.federation import training_sites
 from simulations import crew
 from simulations.baselines import baseline_tasks
 from simulations.compare import add_baselines
 from simulations.examples import save_examples
-from simulations.grid import InProcessGrid
+from simulations.grid import local_grid
 from simulations.inputs import check_inputs
 
 
@@ -55,6 +54,38 @@ def simulate(
     check_free(folder, overwrite)
     scenario, dataset = check_inputs(scenario)
     make_folder(folder, scenario)
+    return _complete(scenario, dataset, folder, listener, command, started)
+
+
+def resume(folder: str | Path, *, listener: events.Listener | None = None, command: str = "medfed.resume") -> RunResult:
+    """Go on with a run that was stopped or killed, from its last complete round; one that is complete stays as it is.
+
+    Args:
+        folder: the run's folder; its scenario is the one that it holds.
+        listener: as in :func:`simulate`.
+        command: as in :func:`simulate`.
+
+    Raises:
+        RunFolderError: it is no run's folder, or is damaged. Else as :func:`simulate`.
+    """
+    started = time.monotonic()
+    folder = Path(folder)
+    scenario, dataset = check_inputs(read_scenario(folder))
+    if is_complete(folder):
+        return RunResult.load(folder)
+    (folder / STOP_FILE).unlink(missing_ok=True)
+    return _complete(scenario, dataset, folder, listener, command, started)
+
+
+def _complete(
+    scenario: Scenario,
+    dataset: Dataset,
+    folder: Path,
+    listener: events.Listener | None,
+    command: str,
+    started: float,
+) -> RunResult:
+    """Run what is missing in ``folder``: rounds, baselines, page."""
     try:
         with events.listening(listener or (lambda event: None)):
             summary = _run(scenario, dataset, folder, command)
@@ -75,9 +106,9 @@ def _run(scenario: Scenario, dataset: Dataset, folder: Path, command: str) -> Su
     """Everything but the page; the summary is not written yet."""
     baselines_folder = folder / "baselines"
     workers = scenario.engine.workers or len(os.sched_getaffinity(0))
-    num_tasks = len(baseline_tasks(scenario, dataset))
-    with crew.hired(scenario, baselines_folder, min(workers - 1, num_tasks)) as hired:
-        _federate(scenario, folder, command)
+    num_helpers = min(workers, len(baseline_tasks(scenario, dataset))) if workers > 1 else 0
+    with crew.hired(scenario, baselines_folder, num_helpers) as hired:
+        _federate(scenario, folder, command, workers)
         outcome = crew.finish(scenario, dataset, hired)
     save_examples(scenario, dataset, folder)
     summary = RunResult.load(folder).summary
@@ -105,14 +136,25 @@ def _mark_stopped(folder: Path, reason: BaseException) -> None:
 def _unequal_work(scenario: Scenario, dataset: Dataset) -> list[str]:
     """A warning where sites sit rounds out, since the baselines never do."""
     asked = scenario.federation.sites_per_round
-    if not asked or asked >= len(training_sites(scenario)) or not baseline_tasks(scenario, dataset):
+    if not asked or asked >= len(scenario.training_sites) or not baseline_tasks(scenario, dataset):
         return []
     return [f"federation.sites_per_round = {asked}: baselines train in every round, so they took more steps per site"]
 
 
-def _federate(scenario: Scenario, folder: Path, command: str) -> None:
-    """Run the ServerApp on the in-process grid, as a runtime of Flower would."""
+def _federate(scenario: Scenario, folder: Path, command: str, workers: int) -> None:
+    """Run the ServerApp on a grid in this machine, as a runtime of Flower would."""
     data = str(resolve_path(scenario.data.path))
-    grid = InProcessGrid(client_app, {site: {"site": site, "data": data} for site in scenario.federation.sites})
-    run_config: UserConfig = {"scenario": scenario.to_toml(), "out": str(folder.parent), "command": command}
-    server_app(grid, Context(1, 1, {}, RecordDict(), run_config))
+    configs = {site: _node_config(folder, site, data) for site in scenario.federation.sites}
+    run_config: UserConfig = {
+        "scenario": scenario.to_toml(),
+        "out": str(folder.parent),
+        "command": command,
+        "resume": True,
+    }
+    with local_grid("client.app:app", configs, workers) as grid:
+        server_app(grid, Context(1, 1, {}, RecordDict(), run_config))
+
+
+def _node_config(folder: Path, site: str, data: str) -> UserConfig:
+    """What a hospital would write into its own configuration."""
+    return {"site": site, "data": data, "home": str(folder / "sites" / file_name(site))}

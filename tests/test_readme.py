@@ -207,14 +207,18 @@ def test_momentum_without_momentum_is_fedavg(own_plugins: Path) -> None:
 
     from medfed.registry import lookup
     from medfed.types import Update
+    from server.strategies.contract import Aggregate
     from server.strategies.fedavg import FedAvg
+
+    def aggregate(mean: dict[str, torch.Tensor]) -> Aggregate:
+        return Aggregate(mean, {}, {}, num_updates=1, num_sites=1, parameters=frozenset({"w"}))
 
     momentum = lookup("strategy", "my_strategies:Momentum")
     weights, mean = {"w": torch.tensor([1.0, 2.0])}, {"w": torch.tensor([0.25, -0.5])}
-    plain, _ = FedAvg(weighting="uniform")(weights, mean, {})
-    assert torch.equal(momentum(beta=0.0)(weights, mean, {})[0]["w"], plain["w"])
+    plain, _ = FedAvg(weighting="uniform")(weights, aggregate(mean), {})
+    assert torch.equal(momentum(beta=0.0)(weights, aggregate(mean), {})[0]["w"], plain["w"])
     update = Update("a", mean, num_examples=7, num_steps=1, metrics={})
     assert momentum().weight(update) == FedAvg(weighting="uniform").weight(update)
-    one, state = momentum(beta=0.5)({"w": torch.zeros(1)}, {"w": torch.ones(1)}, {})
-    two, state = momentum(beta=0.5)(one, {"w": 2 * torch.ones(1)}, state)
+    one, state = momentum(beta=0.5)({"w": torch.zeros(1)}, aggregate({"w": torch.ones(1)}), {})
+    two, state = momentum(beta=0.5)(one, aggregate({"w": 2 * torch.ones(1)}), state)
     assert (float(two["w"]), float(state["w"])) == (3.5, 2.5)

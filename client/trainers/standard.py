@@ -4,7 +4,7 @@ from torch import nn
 
 from medfed.config import Scenario
 from medfed.registry import plugin
-from medfed.training.local import LocalResult, train_local
+from medfed.training.local import Correction, LocalResult, train_local
 from medfed.types import ImageSet
 
 
@@ -13,7 +13,13 @@ class Standard:
     """Mini-batch descent from the global weights, as the scenario's ``[training]`` says."""
 
     def __call__(
-        self, model: nn.Module, images: ImageSet, scenario: Scenario, site: str, round_number: int
+        self,
+        model: nn.Module,
+        images: ImageSet,
+        scenario: Scenario,
+        site: str,
+        round_number: int,
+        correct: Correction | None = None,
     ) -> LocalResult:
         """Train as ``[training]`` says."""
-        return train_local(model, images, scenario, site, round_number)
+        return train_local(model, images, scenario, site, round_number, correct=correct)

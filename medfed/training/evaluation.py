@@ -19,7 +19,7 @@ from medfed.metrics.intervals import Metric, bootstrap_all, point_estimates
 from medfed.metrics.weights import Values, Weights, weighted_mean
 from medfed.results import Estimate, Evaluation, Metrics
 from medfed.rng import numpy_generator
-from medfed.training.heads import probabilities
+from medfed.training.heads import most_probable, probabilities
 from medfed.training.losses.contract import Loss
 from medfed.training.predictions import ImageScores, logits_in_batches, predict_batch, predictions
 from medfed.types import ImageSet
@@ -85,8 +85,8 @@ _MEASURES: dict[str, Measures] = {
         "labels": lambda p, targets: targets,
     },
     "segmentation": {
-        "dice": lambda p, targets: segmentation.dice(p.argmax(dim=1), targets, p.shape[1]),
-        "iou": lambda p, targets: segmentation.iou(p.argmax(dim=1), targets, p.shape[1]),
+        "dice": lambda p, targets: segmentation.dice(most_probable(p), targets, p.shape[1]),
+        "iou": lambda p, targets: segmentation.iou(most_probable(p), targets, p.shape[1]),
     },
 }
 

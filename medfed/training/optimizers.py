@@ -68,7 +68,13 @@ class AdamW:
 
     def __call__(self, parameters: Iterable[nn.Parameter], lr_scale: float) -> torch.optim.Optimizer:
         """A fresh optimizer."""
-        return torch.optim.AdamW(parameters, lr=self.lr * lr_scale, betas=self.betas, weight_decay=self.weight_decay)
+        return torch.optim.AdamW(
+            parameters,
+            lr=self.lr * lr_scale,
+            betas=self.betas,
+            weight_decay=self.weight_decay,
+            fused=True,  # one pass over each parameter: a quarter of the time of the default, for small models
+        )
 
 
 OPTIMIZERS = {

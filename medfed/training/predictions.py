@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from medfed.config import Scenario
 from medfed.metrics import segmentation
-from medfed.training.heads import probabilities
+from medfed.training.heads import most_probable, probabilities
 from medfed.types import ImageSet, Task
 
 
@@ -101,4 +101,4 @@ def _probability_of_truth(p: Float[Tensor, "batch class"], targets: Int[Tensor, 
 def _foreground_dice(
     p: Float[Tensor, "batch class height width"], targets: Int[Tensor, "batch height width"]
 ) -> Float[Tensor, " batch"]:
-    return segmentation.foreground_mean(segmentation.dice(p.argmax(dim=1), targets, p.shape[1]))
+    return segmentation.foreground_mean(segmentation.dice(most_probable(p), targets, p.shape[1]))

@@ -9,13 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from medfed.params import cast_like
 from medfed.registry import plugin
-from medfed.types import Update, Weights
+from medfed.types import Update
+from server.strategies.common import Common
 
 
 @plugin
-class FedAvg:
+class FedAvg(Common):
     """Mean of the sites' changes, weighted by image counts or uniformly.
 
     Attributes:
@@ -29,7 +29,3 @@ class FedAvg:
     def weight(self, update: Update) -> float:
         """1, or the stated image count up to the cap."""
         return 1.0 if self.weighting == "uniform" else float(min(update.num_examples, self.max_examples))
-
-    def __call__(self, weights: Weights, mean: Weights, state: Weights) -> tuple[Weights, Weights]:
-        """Add the mean change; there is no state."""
-        return {name: cast_like(value + mean[name], value) for name, value in weights.items()}, state

@@ -65,6 +65,55 @@ def test_overrides_of_both_measures_of_work_are_refused(file: Path) -> None:
         load_scenario(file, ("training.local_steps=5", "training.local_epochs=1"))
 
 
+@pytest.mark.parametrize(
+    ("short", "full"),
+    [
+        ("resamples=200", "evaluation.resamples=200"),
+        ("strategy.weighting=uniform", "federation.strategy.weighting=uniform"),
+        ("strategy={name='fedavg', weighting='uniform'}", "federation.strategy={name='fedavg', weighting='uniform'}"),
+        ("columns.patient=lesion", "data.columns.patient=lesion"),
+        ("local_steps=5", "training.local_steps=5"),
+        ("optimizer.lr=0.5", "training.optimizer.lr=0.5"),
+    ],
+)
+def test_a_table_that_alone_has_the_key_may_be_left_out(file: Path, short: str, full: str) -> None:
+    assert load_scenario(file, (short,)) == load_scenario(file, (full,))
+
+
+@pytest.mark.parametrize(
+    ("override", "candidates"),
+    [
+        ("batch_size=3", ["training.batch_size", "evaluation.batch_size"]),
+        ("sites=['a']", ["data.sites", "federation.sites"]),
+    ],
+)
+def test_a_key_that_is_short_for_several_names_them(file: Path, override: str, candidates: list[str]) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(file, (override,))
+    (line,) = str(caught.value).splitlines()
+    assert all(f'"{candidate}"' in line for candidate in candidates)
+
+
+def test_another_plug_in_has_none_of_the_old_ones_fields(file: Path) -> None:
+    """The lr of the file was AdamW's and is dropped; what is given in the same command holds, in any order."""
+    adamw = "training.optimizer={name='adamw', lr=0.5, weight_decay=0.25}"
+    file.write_text(file.read_text() + "optimizer = { name = 'adamw', lr = 0.5, weight_decay = 0.25 }\n")
+    same = load_scenario(file, ("optimizer.name=adamw",)).training.optimizer
+    assert same == load_scenario(file, (adamw,)).training.optimizer
+    momentum = ("optimizer.momentum=0.5", "optimizer.name=sgd")
+    for changes in (momentum, momentum[::-1]):
+        found = to_dict(load_scenario(file, changes))["training"]["optimizer"]
+        default = to_dict(load_scenario(file, ("training.optimizer=sgd",)))["training"]["optimizer"]
+        assert found == default | {"momentum": 0.5}
+    scenario = load_scenario(file)
+    assert scenario.replace(**{"training.optimizer.name": "sgd"}).training.optimizer.lr != 0.5
+
+
+def test_the_default_plug_in_by_its_name_is_no_other(file: Path) -> None:
+    file.write_text(file.read_text() + "optimizer = { lr = 0.5 }\n")
+    assert load_scenario(file, ("optimizer.name=adamw",)).training.optimizer.lr == 0.5
+
+
 @pytest.mark.parametrize("override", ["training.rounds", "=3", "training..rounds=3", "training.rounds.=3", "a b=3", ""])
 def test_an_override_needs_key_and_value(file: Path, override: str) -> None:
     with pytest.raises(ScenarioError, match="expected KEY=VALUE"):
@@ -94,7 +143,8 @@ def test_replace_changes_a_copy_and_validates_it() -> None:
         ("model.widht=3", "model.width"),
         ("data.partition={name='dirichlet', num_site=3, alpha=1.0}", "data.partition.num_sites"),
         ("training.transforms=[{name='affine', degree=3.0}]", "training.transforms.0.degrees"),
-        ("resamples=200", "evaluation.resamples"),
+        ("resample=200", "evaluation.resamples"),
+        ("stratgy.name=fedavg", "federation.strategy.name"),
         ("data.rounds=3", "training.rounds"),
         ("training.loss=crossentropy", "cross_entropy"),
         ("training.optimizer.name=adam_w", "adamw"),

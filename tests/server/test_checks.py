@@ -10,7 +10,7 @@ from medfed.errors import UpdateError
 from medfed.messages import SiteInfo
 from medfed.results import Estimate, Evaluation
 from medfed.types import Update
-from server.checks import check_evaluation, check_info, check_update
+from server.checks import check_evaluation, check_extras, check_info, check_update
 from server.quorum import required
 
 WEIGHTS = {"w": torch.zeros(2, 2), "n": torch.zeros(1, dtype=torch.int64)}
@@ -18,11 +18,11 @@ CLEAN = Update("a", {"w": torch.ones(2, 2), "n": torch.ones(1, dtype=torch.int64
 
 
 def test_a_clean_update_passes() -> None:
-    check_update(CLEAN, WEIGHTS)
+    check_update(CLEAN, WEIGHTS, 5)
 
 
 def test_large_finite_values_pass_although_their_sum_overflows() -> None:
-    check_update(dataclasses.replace(CLEAN, tensors=CLEAN.tensors | {"w": torch.full((2, 2), 3e38)}), WEIGHTS)
+    check_update(dataclasses.replace(CLEAN, tensors=CLEAN.tensors | {"w": torch.full((2, 2), 3e38)}), WEIGHTS, 5)
 
 
 @pytest.mark.parametrize(
@@ -34,15 +34,32 @@ def test_large_finite_values_pass_although_their_sum_overflows() -> None:
         ({"tensors": CLEAN.tensors | {"w": torch.ones(2, 2, dtype=torch.float64)}}, "got \\(2, 2\\) float64"),
         ({"tensors": CLEAN.tensors | {"w": torch.tensor([[1.0, float("nan")], [0, 0]])}}, "NaN or Inf"),
         ({"tensors": CLEAN.tensors | {"w": torch.tensor([[float("inf"), -float("inf")], [0, 0]])}}, "NaN or Inf"),
-        ({"num_examples": -19}, "num-examples -19"),
-        ({"num_examples": 0}, "num-examples 0"),
-        ({"num_steps": 0}, "num-steps 0"),
+        ({"num_examples": -19}, "got -19 and 2"),
+        ({"num_examples": 0}, "got 0 and 2"),
+        ({"num_examples": 10**12}, r"from 1 to 5 \(what it joined with\).*got 1000000000000"),
+        ({"num_steps": 0}, "got 5 and 0"),
     ],
 )
 def test_faults_are_named(change: dict, said: str) -> None:
     with pytest.raises(UpdateError, match=said) as fault:
-        check_update(dataclasses.replace(CLEAN, **change), WEIGHTS)
+        check_update(dataclasses.replace(CLEAN, **change), WEIGHTS, 5)
     assert "site a" in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("extras", "said"),
+    [
+        ({}, "expected extra tensors \\['control'\\], got \\[\\]"),
+        ({"control": {}, "more": {}}, "got \\['control', 'more'\\]"),
+        ({"control": {"x": torch.ones(1)}}, '"control" have names that the model does not'),
+        ({"control": {"w": torch.ones(3)}}, 'extra tensors "control": tensor "w"'),
+        ({"control": {"w": torch.full((2, 2), float("nan"))}}, "NaN"),
+    ],
+)
+def test_extra_tensors_must_be_those_of_the_strategy(extras: dict, said: str) -> None:
+    check_extras(dataclasses.replace(CLEAN, extras={"control": {"w": torch.ones(2, 2)}}), ("control",), WEIGHTS)
+    with pytest.raises(UpdateError, match=said):
+        check_extras(dataclasses.replace(CLEAN, extras=extras), ("control",), WEIGHTS)
 
 
 SCENARIO = parse_scenario("""

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medfed.types import Update
-from server.fold import MeanFold
+from server.fold import MeanFold, MetricsFold
+from server.strategies.contract import Aggregate
 from server.strategies.fedavg import FedAvg
 
 
@@ -31,7 +32,7 @@ def test_fedavg_equals_flowers_own() -> None:
     for local, count in zip(locals_, counts, strict=True):
         update = Update("s", {"w": local["w"] - start["w"]}, count, 1, {})
         fold.add(update.tensors, strategy.weight(update))
-    ours, _ = strategy(start, fold.result(), {})
+    ours, _ = strategy(start, Aggregate(fold.result(), {}, {}, 4, 4), {})
     replies = [
         RecordDict({"arrays": ArrayRecord({"w": _array(local["w"])}), "metrics": MetricRecord({"num-examples": count})})
         for local, count in zip(locals_, counts, strict=True)
@@ -50,7 +51,7 @@ def test_integer_buffers_stay_integers_and_are_rounded() -> None:
     fold = MeanFold()
     fold.add({"n": torch.tensor([10])}, 1.0)
     fold.add({"n": torch.tensor([13])}, 1.0)
-    weights, _ = FedAvg()({"n": torch.tensor([100])}, fold.result(), {})
+    weights, _ = FedAvg()({"n": torch.tensor([100])}, Aggregate(fold.result(), {}, {}, 2, 2, frozenset()), {})
     assert weights["n"].dtype == torch.int64
     assert weights["n"].item() in (111, 112)  # 111.5, by hand
 
@@ -68,3 +69,17 @@ def test_a_mean_of_nothing_is_refused(weights: list[float]) -> None:
         fold.add({"x": torch.ones(1)}, weight)
     with pytest.raises(ValueError, match="undefined"):
         fold.result()
+
+
+def test_a_factor_scales_the_update_and_not_the_denominator() -> None:
+    fold = MeanFold()
+    fold.add({"x": torch.tensor([4.0])}, weight=1.0, factor=0.5)
+    fold.add({"x": torch.tensor([2.0])}, weight=3.0)
+    assert fold.result()["x"].item() == (0.5 * 4 + 3 * 2) / 4  # by hand
+
+
+def test_metrics_are_averaged_over_the_sites_that_have_them() -> None:
+    fold = MetricsFold()
+    fold.add({"loss": 1.0, "tau": 4.0}, 1.0)
+    fold.add({"loss": 2.0}, 3.0)
+    assert fold.result() == {"loss": 1.75, "tau": 4.0}  # by hand

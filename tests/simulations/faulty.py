@@ -19,8 +19,10 @@ class Faulty:
     fault: str = "exception"
     since: int = 1
 
-    def __call__(self, model: nn.Module, images: ImageSet, scenario, site: str, round_number: int) -> LocalResult:
-        result = Standard()(model, images, scenario, site, round_number)
+    def __call__(
+        self, model: nn.Module, images: ImageSet, scenario, site: str, round_number: int, correct=None
+    ) -> LocalResult:
+        result = Standard()(model, images, scenario, site, round_number, correct)
         if site in self.sites and round_number >= self.since:
             if self.fault == "exception":
                 raise RuntimeError("boom in the trainer")

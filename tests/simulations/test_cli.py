@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -128,9 +129,17 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 
 
 def helpers(folder: Path) -> list[int]:
-    """Process ids of the helpers of the run in ``folder``, from the process table."""
-    table = subprocess.run(["ps", "-wweo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    return [int(line.split()[0]) for line in table.splitlines() if "simulations.crew" in line and str(folder) in line]
+    """Ids of the processes that a run in ``folder`` started (fork server, workers, helpers), from the process table."""
+    table = subprocess.run(["ps", "-wweo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    found = [line.split()[:2] for line in table.splitlines() if "simulations.forkserver" in line]
+    return [int(pid) for pid, parent in found if int(parent) != os.getpid() and place_of(pid) == str(folder)]
+
+
+def place_of(pid: str) -> str:
+    """The working directory of a process; nothing where it has ended."""
+    with suppress(OSError):
+        return os.readlink(f"/proc/{pid}/cwd")
+    return ""
 
 
 def read_until(process: subprocess.Popen[str], pattern: str) -> str:
@@ -161,12 +170,12 @@ def test_ctrl_c_in_the_rounds_ends_in_130_and_keeps_what_is_done(place: Path) ->
 
 
 def test_ctrl_c_in_the_baselines_ends_in_130_without_orphans(place: Path) -> None:
-    """Sent while a helper trains the pooled model and this process its first local one, 200 steps each or more."""
+    """Sent while two helpers train the pooled model and the first local one, 200 steps each or more."""
     process = start("--out", str(place), "--set", "engine.workers=2", "--set", "training.local_steps=100")
     try:
         read_until(process, r"^round +2/2")
         summary = place / "tiny" / "summary.json"
-        while not summary.exists():  # written when the rounds end, before this process joins in the baselines
+        while not summary.exists():  # written when the rounds end
             assert process.poll() is None
         assert helpers(place) != []
         process.send_signal(signal.SIGINT)
@@ -199,18 +208,20 @@ def test_a_second_ctrl_c_ends_at_once(place: Path) -> None:
 
 
 def test_a_run_killed_with_9_leaves_no_helper_and_nothing_for_the_next_run(simulate: Any, place: Path) -> None:
-    """Oracles: the system's own word that the helper ended (pidfd), and an undisturbed run of the same scenario."""
+    """Oracles: the system's own word that all processes ended (pidfd), and an undisturbed run of the same scenario."""
     process = start("--set", "training.rounds=10000", "--set", "engine.workers=2", "--out", str(place))
     found: list[int] = []
     try:
         while not list(place.glob("tiny/baselines/.work-*/*.claim")):  # a helper is at work
             read_until(process, "^round")
         found = helpers(place)
-        (helper,) = [os.pidfd_open(pid) for pid in found]
+        watched = [os.pidfd_open(pid) for pid in found]
+        assert len(watched) >= 4  # the fork server, two helpers, a worker at least
         process.kill()
         process.communicate(timeout=LIMIT_SECONDS)
-        assert select.select([helper], [], [], LIMIT_SECONDS)[0] == [helper]
-        os.close(helper)
+        for descriptor in watched:
+            assert select.select([descriptor], [], [], LIMIT_SECONDS)[0] == [descriptor]
+            os.close(descriptor)
         assert helpers(place) == []
     finally:
         process.kill()

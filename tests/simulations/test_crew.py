@@ -1,7 +1,5 @@
 """Baselines in several processes. Oracles: the files they leave, exit codes of processes, events counted by hand."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ import pytest
 from medfed import events
 from medfed.errors import SiteError, StopRequested
 from medfed.results import Status
-from simulations import crew
+from simulations import crew, processes
 from simulations.baselines import Task, baseline_tasks
 from simulations.inputs import check_inputs
 from simulations.run import simulate
@@ -81,12 +79,16 @@ def test_a_helper_sees_no_package_of_the_working_directory(
 def test_a_helper_that_dies_early_is_told_and_its_log_kept(
     inputs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def start(*arguments: Any, **options: Any) -> processes.Process:
+        return real("tests.simulations.pool_app:leave", ["1"], **options)
+
+    real = processes.start
     scenario, dataset = inputs
-    monkeypatch.setattr(sys, "executable", "/bin/false")
+    monkeypatch.setattr(processes, "start", start)
     with crew.hired(scenario, tmp_path, 1) as hired:
         outcome = crew.finish(scenario, dataset, hired)
     (warning,) = outcome.warnings
-    assert "helper process 0 ended with exit code 1" in warning
+    assert "helper process 0: exit code 1" in warning
     assert (tmp_path / "helper-0.log").exists()
     assert outcome.failures == []
     assert len(outcome.tests) == 4
@@ -106,17 +108,18 @@ def test_a_start_that_fails_ends_the_helpers_before_it(
 ) -> None:
     started = []
 
-    def start(scenario: Any, files: Any, number: int) -> Any:
+    def start(scenario: Any, files: Any, number: int) -> processes.Process:
         if number == 1:
             raise OSError("no more processes")
-        started.append(subprocess.Popen(["sleep", "600"], stdin=subprocess.PIPE))
+        (files.path / "helper-0.log").touch()
+        started.append(processes.start("signal:pause"))
         return started[0]
 
     monkeypatch.setattr(crew, "_start", start)
     with pytest.raises(OSError, match="no more"), crew.hired(inputs[0], tmp_path, 2):
         pass
-    assert started[0].returncode == -15
-    assert list(tmp_path.iterdir()) == []
+    assert started[0].returncode == -9
+    assert [path.name for path in tmp_path.iterdir()] == ["helper-0.log"]
 
 
 def test_progress_is_told_after_every_round_and_may_stop_there(tiny: Any, tmp_path: Path) -> None:

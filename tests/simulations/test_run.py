@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 import torch
 
-from medfed import events, params
+from medfed import events, params, payload
 from medfed.errors import QuorumError, RunFolderError, ScenarioError, StopRequested
 from medfed.results import RunResult, Status
 from medfed.run_folder import check_free, make_folder
@@ -56,7 +56,7 @@ def test_every_headline_has_three_models_intervals_and_n(run: RunResult) -> None
 
 
 def test_steps_and_bytes_are_those_of_the_scenario(run: RunResult) -> None:
-    size = params.num_bytes(params.load_weights(run.folder / "model.safetensors"))
+    size = len(payload.pack(params.load_weights(run.folder / "model.safetensors")))
     for number, result in enumerate(run.rounds(), start=1):
         assert result.round == number
         assert {site.num_steps for site in result.sites.values()} == {3}

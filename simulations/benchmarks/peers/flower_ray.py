@@ -1,6 +1,6 @@
-"""Flower's own FedAvg on its Ray runtime with a null client; prints the seconds of every round as JSON.
+"""Flower's own FedAvg on its Ray runtime with a null client; prints the seconds of every round and the server's bytes.
 
-Runs in ``.venv-peers`` without medfed: flower_ray.py PARAMETERS TENSORS COHORT NODES ROUNDS
+Runs in ``.venv-peers``: flower_ray.py PARAMETERS TENSORS COHORT NODES ROUNDS
 """
 
 import json
@@ -16,6 +16,8 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
+
+from simulations.benchmarks.processes import PeakMemory, resident_bytes
 
 PARAMETERS, TENSORS, COHORT, NODES, ROUNDS = map(int, sys.argv[1:6])
 
@@ -47,13 +49,15 @@ def main(grid: Grid, context: Context) -> None:
     )
 
 
-run_simulation(
-    server_app=server,
-    client_app=client,
-    num_supernodes=NODES,
-    backend_config={
-        "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
-        "init_args": {"include_dashboard": False, "log_to_driver": False},
-    },
-)
-print(json.dumps(np.diff(closed).tolist()))
+idle = resident_bytes()
+with PeakMemory() as memory:
+    run_simulation(
+        server_app=server,
+        client_app=client,
+        num_supernodes=NODES,
+        backend_config={
+            "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
+            "init_args": {"include_dashboard": False, "log_to_driver": False},
+        },
+    )
+print(json.dumps({"seconds": np.diff(closed).tolist(), "server_bytes": memory.peak - idle}))

@@ -1,0 +1,90 @@
+"""One round at one site: global weights and what the site kept -> an update, and what the site keeps now."""
+
+from functools import lru_cache, partial
+
+from torch import nn
+
+from client.strategies.contract import ClientStrategy, Job, Outcome
+from medfed import registry
+from medfed.config import Scenario
+from medfed.messages import Request
+from medfed.models.initial import initial_weights, personal_entries
+from medfed.params import group, prefixed, set_weights
+from medfed.rng import numpy_generator
+from medfed.training.local import Correction, LocalResult
+from medfed.types import SiteData, Update, Weights
+
+_PERSONAL = "personal"
+_STRATEGY = "strategy"
+_RESIDUAL = "residual"
+
+
+def local_round(request: Request, data: SiteData, kept: Weights) -> tuple[Update, Weights]:
+    """Train from the request's weights; returns what leaves the site and what it keeps for its next round."""
+    scenario = request.scenario
+    weights = full_weights(request, kept)
+    model = warm_model(scenario)
+    set_weights(model, weights)
+    train = partial(_train, data=data, scenario=scenario, round_number=request.round)
+    outcome = client_strategy(scenario)(Job(model, weights, request.extras, group(kept, _STRATEGY), train, scenario))
+    shared = {name: outcome.change[name] for name in request.weights}
+    noise = numpy_generator(scenario.seed, data.site, request.round, "compression")
+    wire, residual = scenario.federation.compression.compress(shared, group(kept, _RESIDUAL), noise)
+    personal = {name: weights[name] + outcome.change[name] for name in weights.keys() - request.weights.keys()}
+    keeps = {_PERSONAL: personal, _STRATEGY: outcome.state, _RESIDUAL: residual}
+    next_kept = {name: value for prefix, part in keeps.items() for name, value in prefixed(prefix, part).items()}
+    return _update(data.site, wire, outcome), next_kept
+
+
+def _train(
+    model: nn.Module, correct: Correction | None, *, data: SiteData, scenario: Scenario, round_number: int
+) -> LocalResult:
+    result: LocalResult = scenario.training.trainer(model, data.train, scenario, data.site, round_number, correct)
+    return result
+
+
+def _update(site: str, tensors: Weights, outcome: Outcome) -> Update:
+    result = outcome.result
+    metrics = {"loss": result.loss, **outcome.metrics}
+    return Update(site, tensors, result.num_examples, result.num_steps, metrics, outcome.extras)
+
+
+def own_weights(request: Request, kept: Weights) -> Weights:
+    """The weights that this site would use itself: what a site is evaluated with."""
+    return client_strategy(request.scenario).personalize(full_weights(request, kept), group(kept, _STRATEGY))
+
+
+def full_weights(request: Request, kept: Weights) -> Weights:
+    """Shared entries as they came, personal ones as this site left them, or at their initial values."""
+    personal = _personal(request.scenario)
+    if not personal:
+        return request.weights
+    initial = _initial(request.scenario)
+    mine = group(kept, _PERSONAL)
+    return {
+        name: mine.get(name, value) if name in personal else request.weights[name] for name, value in initial.items()
+    }
+
+
+@lru_cache(maxsize=8)
+def client_strategy(scenario: Scenario) -> ClientStrategy:
+    """The client's side of the scenario's strategy."""
+    strategy: ClientStrategy = registry.build("client_strategy", scenario.federation.strategy.client())
+    return strategy
+
+
+@lru_cache(maxsize=2)
+def warm_model(scenario: Scenario) -> nn.Module:
+    """The architecture, kept warm between messages; its weights are overwritten by every request."""
+    module: nn.Module = scenario.model(scenario.model_task)
+    return module
+
+
+@lru_cache(maxsize=8)
+def _personal(scenario: Scenario) -> frozenset[str]:
+    return personal_entries(scenario, warm_model(scenario))
+
+
+@lru_cache(maxsize=2)
+def _initial(scenario: Scenario) -> Weights:
+    return initial_weights(scenario)

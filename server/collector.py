@@ -1,0 +1,99 @@
+"""From the updates of a stage to one aggregate: folded as they come, or spooled and read in chunks."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from medfed.config import Scenario
+from medfed.errors import QuorumError, UpdateError
+from medfed.messages import Delivery
+from medfed.models.initial import trained_entries
+from medfed.params import unflatten
+from medfed.registry import name_of
+from medfed.types import Weights
+from robustness.aggregation.contract import RobustAggregator, StreamingAggregator
+from server.checks import check_extras, check_update
+from server.fold import MeanFold, MetricsFold
+from server.spool import Spool, SpoolRows
+from server.strategies.contract import Aggregate
+
+
+class Collector:
+    """Takes updates in the order of site names; ``weights`` are what the stage started from."""
+
+    def __init__(self, scenario: Scenario, weights: Weights, spool: Spool) -> None:
+        self._federation = scenario.federation
+        self._parameters = trained_entries(scenario)
+        self._weights = weights
+        self._spool = spool
+        self._fold = MeanFold()
+        self._extras = {name: MeanFold() for name in scenario.federation.strategy.extras}
+        self._metrics = MetricsFold()
+        self._sites: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        """How many updates were taken."""
+        return len(self._sites)
+
+    def add(self, delivery: Delivery, num_train: int, from_spool: bool = False) -> None:
+        """Check one update and fold it, or keep it for later; one that is refused leaves no trace.
+
+        Args:
+            delivery: the update, decompressed.
+            num_train: how many images the site said it has when it joined.
+            from_spool: it lies in the spool already.
+
+        Raises:
+            UpdateError: the update does not fit.
+        """
+        update, aggregator = delivery.update, self._federation.aggregator
+        check_update(update, self._weights, num_train)
+        check_extras(update, self._federation.strategy.extras, self._weights)
+        for name, fold in self._extras.items():
+            if fold.names and fold.names != update.extras[name].keys():
+                raise UpdateError(
+                    f'site {update.site}: extra tensors "{name}" have other names than those of other sites'
+                )
+        weight = self._federation.strategy.weight(update)
+        is_streaming = isinstance(aggregator, StreamingAggregator)
+        if not from_spool and (self._spool.durable or not is_streaming):
+            self._spool.add(delivery)
+        if is_streaming:
+            self._fold.add(update.tensors, weight, aggregator.factor(update.tensors))
+        for name, fold in self._extras.items():
+            fold.add(update.extras[name], 1.0)
+        self._metrics.add(update.metrics, weight)
+        self._sites[update.site] = weight
+
+    def aggregate(self, num_sites: int, state: Weights, draws: np.random.Generator) -> tuple[Aggregate, Weights]:
+        """The aggregate of all that was added, and the aggregator's next state.
+
+        Args:
+            num_sites: how many sites train in this federation.
+            state: what the aggregator remembers.
+            draws: the round's random numbers.
+
+        Raises:
+            QuorumError: fewer updates than a robust aggregator needs.
+        """
+        aggregator = self._federation.aggregator
+        tensors = self._fold.result() if isinstance(aggregator, StreamingAggregator) else {}
+        if isinstance(aggregator, RobustAggregator):
+            vector, state = self._robust(aggregator, state, draws)
+            tensors = unflatten(vector, self._weights)
+        extras = {name: fold.result() for name, fold in self._extras.items()}
+        metrics = self._metrics.result()
+        return Aggregate(tensors, extras, metrics, len(self), num_sites, self._parameters), state
+
+    def _robust(
+        self, aggregator: RobustAggregator, state: Weights, draws: np.random.Generator
+    ) -> tuple[Float[Tensor, " value"], Weights]:
+        if len(self) < aggregator.min_updates():
+            name = name_of("aggregator", aggregator)
+            raise QuorumError(
+                f'key "federation.aggregator": {name} needs at least {aggregator.min_updates()} updates, got '
+                f"{len(self)}; lower num_byzantine, or ask more sites"
+            )
+        rows = SpoolRows(self._spool, list(self._sites), self._weights)
+        return aggregator(rows, torch.tensor(list(self._sites.values())), state, draws)

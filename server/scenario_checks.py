@@ -1,0 +1,31 @@
+"""What must fit together before a federated training starts: strategy, aggregator, BatchNorm, number of sites."""
+
+from torch import nn
+
+from medfed.config import Scenario
+from medfed.errors import ScenarioError
+from medfed.models.entries import batch_norm_entries
+from medfed.registry import name_of
+from robustness.aggregation.contract import RobustAggregator
+
+
+def check_federation(scenario: Scenario, model: nn.Module) -> None:
+    """Refuse a scenario whose federated part cannot run with ``model``.
+
+    Raises:
+        ScenarioError: names the key and what to choose.
+    """
+    federation = scenario.federation
+    if batch_norm_entries(model) and federation.batch_norm is None:
+        raise ScenarioError(
+            'key "federation.batch_norm": the model has BatchNorm layers; expected "average", "local" or "frozen", got '
+            'nothing; choose one, or model.norm = "group"'
+        )
+    aggregator = federation.aggregator
+    num_sites = federation.sites_per_round or len(scenario.training_sites)
+    if isinstance(aggregator, RobustAggregator) and num_sites < aggregator.min_updates():
+        name = name_of("aggregator", aggregator)
+        raise ScenarioError(
+            f'key "federation.aggregator": {name} needs at least {aggregator.min_updates()} updates in a round, but '
+            f"{num_sites} sites are asked; lower num_byzantine, or choose another rule"
+        )

@@ -1,0 +1,170 @@
+"""A pool of worker processes, fed by a thread, so that none waits while the main process folds an update.
+
+A worker is started when there is work for it, and taken out when it died; the message that it worked on is tried once
+more by another. Only the thread touches the workers; what both threads touch lies behind ``_changed``.
+"""
+
+import os
+import selectors
+import threading
+from collections import deque
+from collections.abc import Iterable
+
+from flwr.app import Message, UserConfig
+
+from simulations.worker import unpacked
+from simulations.worker_handle import TRIES, Task, Worker, death
+
+
+class Pool:
+    """At most ``size`` workers for the ClientApp ``module:attribute``."""
+
+    def __init__(self, app: str, size: int) -> None:
+        self._app, self._size = app, size
+        self._changed = threading.Condition()
+        self._queue: deque[Task] = deque()
+        self._open: dict[str, Task] = {}  # by message id: in the queue or running
+        self._started: list[Task] = []
+        self._replies: dict[str, Message] = {}
+        self._fault: BaseException | None = None
+        self._closing = False
+        self._workers: list[Worker] = []
+        self._selector = selectors.DefaultSelector()
+        self._wakeup, self._wake = os.pipe()
+        self._selector.register(self._wakeup, selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._run, name="pool", daemon=True)
+        self._thread.start()
+
+    # ---- called by the main thread
+
+    def submit(self, message: Message, config: UserConfig) -> None:
+        """Queue a message that has an id."""
+        task = Task(message, config)
+        with self._changed:
+            self._open[task.id] = task
+            self._queue.append(task)
+        os.write(self._wake, b"x")
+
+    def started(self) -> list[Message]:
+        """The messages that a worker began since the last call."""
+        with self._changed:
+            begun, self._started = self._started, []
+        return [task.message for task in begun]
+
+    def replies(self, message_ids: Iterable[str]) -> list[Message]:
+        """Those replies that are there; each is given out once."""
+        with self._changed:
+            if self._fault is not None:
+                raise self._fault
+            return [self._replies.pop(i) for i in message_ids if i in self._replies]
+
+    def queued(self, message_id: str) -> bool:
+        """Whether no worker has begun the message."""
+        with self._changed:
+            task = self._open.get(message_id)
+            return task is not None and not task.running
+
+    def cancel(self, message_id: str) -> None:
+        """Forget a message; the worker that works on it is killed."""
+        with self._changed:
+            self._replies.pop(message_id, None)
+            task = self._open.pop(message_id, None)
+            if task is not None:
+                task.cancelled = True
+        os.write(self._wake, b"x")
+
+    def wait(self, seconds: float) -> None:
+        """Return as soon as a reply is there, or ``seconds`` are over."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._replies or self._fault, seconds)
+
+    def close(self) -> None:
+        """End all workers."""
+        self._closing = True
+        os.write(self._wake, b"x")
+        self._thread.join()
+        self._selector.close()
+        os.close(self._wakeup)
+        os.close(self._wake)
+
+    # ---- the pool's thread
+
+    def _run(self) -> None:
+        try:
+            while not self._closing:
+                self._assign()
+                for key, _ in self._selector.select():
+                    if key.data is None:
+                        os.read(self._wakeup, 4096)
+                    elif key.data in self._workers:
+                        self._hear(key.data)
+                self._kill_cancelled()
+        except BaseException as fault:  # the main thread must not wait for ever
+            with self._changed:
+                self._fault = fault
+                self._changed.notify_all()
+        finally:
+            for worker in self._workers:
+                worker.close()
+
+    def _assign(self) -> None:
+        while self._queue:
+            worker = next((worker for worker in self._workers if worker.task is None), None)
+            if worker is None:
+                if len(self._workers) >= self._size:
+                    return
+                worker = self._hire()
+            with self._changed:
+                task = self._queue.popleft()
+                if task.cancelled:
+                    continue
+                task.running = True
+                task.tries += 1
+                if task.tries == 1:
+                    self._started.append(task)
+            worker.take(task)
+
+    def _hire(self) -> Worker:
+        worker = Worker(self._app)
+        self._selector.register(worker.channel, selectors.EVENT_READ, worker)
+        self._selector.register(worker.process.status, selectors.EVENT_READ, worker)
+        self._workers.append(worker)
+        return worker
+
+    def _hear(self, worker: Worker) -> None:
+        """A worker replied, or ended."""
+        try:
+            if not worker.channel.readable():  # so it is its end that woke us, however many of its children live
+                raise EOFError
+            values, files = worker.channel.receive()
+        except EOFError:
+            self._bury(worker)
+            return
+        task, worker.task = worker.task, None
+        assert task is not None
+        self._reply(task, unpacked(values, files))
+
+    def _bury(self, worker: Worker) -> None:
+        self._selector.unregister(worker.channel)
+        self._selector.unregister(worker.process.status)
+        self._workers.remove(worker)
+        returncode, task = worker.close(), worker.task
+        if task is None or task.cancelled:
+            return
+        if task.tries < TRIES:
+            with self._changed:
+                task.running = False
+                self._queue.appendleft(task)
+        else:
+            self._reply(task, Message(death(returncode), reply_to=task.message))
+
+    def _reply(self, task: Task, reply: Message) -> None:
+        with self._changed:
+            if self._open.pop(task.id, None) is not None:
+                self._replies[task.id] = reply
+                self._changed.notify_all()
+
+    def _kill_cancelled(self) -> None:
+        for worker in self._workers:
+            if worker.task is not None and worker.task.cancelled:
+                worker.process.kill()

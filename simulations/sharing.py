@@ -1,0 +1,119 @@
+"""Records between processes: arrays through shared memory, the rest as it is.
+
+An :class:`flwr.app.ArrayRecord` is written once into a memory file without a name (``memfd_create``) and mapped by
+whoever gets its descriptor. Such a file needs no folder, is not bounded by the size of /dev/shm (64 MB in a
+container), and is gone with the last process that holds it, however that process ends.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from flwr.app import Array, ArrayRecord, RecordDict
+
+_ALIGNMENT = 64  # bytes; that of torch's own allocator
+_ATTRIBUTE = "_medfed_shared"
+
+
+@dataclass(frozen=True)
+class ArrayLayout:
+    """Where one array lies in the memory of its record, in bytes, and how it is to be read."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    stype: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class RecordLayout:
+    """Takes the place of an :class:`ArrayRecord` in what is pickled; ``size`` is in bytes."""
+
+    arrays: dict[str, ArrayLayout]
+    size: int
+
+
+class SharedRecord:
+    """A record in shared memory, which is kept while this object lives (and where it is mapped)."""
+
+    def __init__(self, record: ArrayRecord) -> None:
+        self.layout = _layout(record)
+        self.file = os.fdopen(os.memfd_create("medfed"), "wb", buffering=0)
+        self.file.truncate(self.layout.size)
+        for array, place in zip(record.values(), self.layout.arrays.values(), strict=True):
+            self.file.seek(place.start)
+            rest = memoryview(array.data)
+            while rest:  # one write takes at most 2 GiB
+                rest = rest[self.file.write(rest) :]
+
+
+def _layout(record: ArrayRecord) -> RecordLayout:
+    arrays: dict[str, ArrayLayout] = {}
+    end = 0
+    for name, array in record.items():
+        start = -(-end // _ALIGNMENT) * _ALIGNMENT
+        end = start + len(array.data)
+        arrays[name] = ArrayLayout(array.dtype, tuple(array.shape), array.stype, start, end)
+    return RecordLayout(arrays, end)
+
+
+def share(content: RecordDict, *, keep: bool) -> tuple[dict[str, Any], list[SharedRecord]]:
+    """What to pickle of ``content``, and its arrays in the order in which :func:`receive` wants them.
+
+    ``keep``: a record that comes again (the weights of a round, in the message to every site) is written only once;
+    its memory lives as long as the record, which must not be changed any more.
+    """
+    parts: dict[str, Any] = dict(content)
+    shared = []
+    for name, record in parts.items():
+        if isinstance(record, ArrayRecord):
+            shared.append(_kept(record) if keep else SharedRecord(record))
+            parts[name] = shared[-1].layout
+    return parts, shared
+
+
+def _kept(record: ArrayRecord) -> SharedRecord:
+    known = vars(record)
+    if _ATTRIBUTE not in known:
+        known[_ATTRIBUTE] = SharedRecord(record)
+    found: SharedRecord = known[_ATTRIBUTE]
+    return found
+
+
+def receive(parts: Mapping[str, Any], files: Sequence[int]) -> RecordDict:
+    """The inverse of :func:`share`; the descriptors are closed, the memory is freed with the records.
+
+    Arrays are private: what is written into them is seen by nobody else.
+    """
+    rest = iter(files)
+    return RecordDict(
+        {name: _record(part, next(rest)) if isinstance(part, RecordLayout) else part for name, part in parts.items()}
+    )
+
+
+def _record(layout: RecordLayout, file: int) -> ArrayRecord:
+    memory = _mapped(file, layout.size)
+    record = ArrayRecord()
+    for name, place in layout.arrays.items():  # one by one: from a dict, the constructor takes bytes only
+        record[name] = _array(place, memory)
+    return record
+
+
+def _array(place: ArrayLayout, memory: memoryview) -> Array:
+    array = Array(place.dtype, place.shape, place.stype, b"")
+    array.data = memory[place.start : place.stop]  # type: ignore[assignment]  # nor does Array's
+    return array
+
+
+def _mapped(file: int, size: int) -> memoryview:
+    """Map a file copy-on-write and close it. Not by ``mmap``, which keeps a descriptor open for every mapping."""
+    try:
+        if not size:
+            return memoryview(b"")
+        found = torch.from_file(f"/proc/self/fd/{file}", shared=False, size=size, dtype=torch.uint8)
+        return memoryview(found.numpy())  # type: ignore[arg-type]  # an ndarray is a buffer
+    finally:
+        os.close(file)

@@ -1,0 +1,65 @@
+"""A worker process and its task, as the pool in the main process sees them."""
+
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+
+from flwr.app import Error, Message, UserConfig
+
+from simulations import processes
+from simulations.channel import Channel
+from simulations.worker import packed
+
+TRIES = 2
+_CLIENT_APP_CRASHED = 8  # flwr.common.constant.ErrorCode
+
+
+@dataclass(eq=False)
+class Task:
+    """A message to be answered by the node of this configuration. ``tries``: how often a worker began."""
+
+    message: Message
+    config: UserConfig
+    tries: int = 0
+    running: bool = False
+    cancelled: bool = False
+
+    @property
+    def id(self) -> str:
+        """The message's."""
+        return self.message.metadata.message_id
+
+
+class Worker:
+    """A worker process as the pool sees it, and the task that it works on."""
+
+    def __init__(self, app: str) -> None:
+        self.channel, theirs = Channel.pair()
+        try:
+            self.process = processes.start("simulations.worker:serve", [app], [theirs.fileno()])
+        finally:
+            theirs.close()
+        self.task: Task | None = None
+
+    def take(self, task: Task) -> None:
+        """Begin ``task``; a worker that is dead is found out by whoever waits for it."""
+        self.task = task
+        values, shared = packed(task.message, keep=True)
+        with suppress(OSError):
+            self.channel.send((values, task.config), [record.file.fileno() for record in shared])
+
+    def close(self) -> int:
+        """End it, at once if it is busy; the exit code."""
+        if self.task is not None:
+            self.process.kill()
+        self.channel.close()
+        return self.process.wait()
+
+
+def death(returncode: int) -> Error:
+    """What is told of a site whose worker died at every try."""
+    remedy = "see what it printed"
+    if returncode == -signal.SIGKILL:
+        remedy = "out of memory? lower engine.workers, training.batch_size or data.image_size"
+    cause = f"its worker process died {TRIES} times, the last time {processes.describe(returncode)}; {remedy}"
+    return Error(_CLIENT_APP_CRASHED, cause)
