@@ -26,7 +26,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # $(call pip,PYTHON,LOG,ARGUMENTS): quiet, with the end of the log where it fails.
 pip = $(1) -m pip install --no-input $(3) >> $(2) 2>&1 || { tail -n 30 $(2); echo "make: pip failed; the whole log is $(2)" >&2; exit 1; }
 
-.PHONY: help setup demo test check format peers results clean browser
+.PHONY: help setup demo test check format peers results chaos noniid clean browser
 
 help:
 	@echo "make setup    create .venv and install the pinned dependencies"
@@ -36,6 +36,8 @@ help:
 	@echo "make format   setup, then format and mend what the linter can mend"
 	@echo "make peers    build .venv-peers, from which the benchmarks run other programs"
 	@echo "make results  run the bundled scenarios over three seeds (rewrites the end of docs/results.md) and the engine benchmarks"
+	@echo "make noniid   tune every strategy on three non-IID data sets, run the choice over three seeds, rewrite its section of docs/results.md"
+	@echo "make chaos    kill a short run 50 times with signal 9, and see that every one ends with the same bits"
 	@echo "make clean    remove .venv, .venv-peers and every cache; runs/ stays"
 
 setup: $(STAMP)
@@ -109,6 +111,14 @@ $(PEERS)/medfed-installed: constraints.txt $(STAMP)
 results: setup peers
 	@$(BIN)/python -m simulations.benchmarks.bundled --markdown docs/results.md
 	@for name in engine cohort memory; do $(BIN)/python -m simulations.benchmarks.$$name; done
+
+# Needs ../shared/data. May be stopped at any time and goes on where it was.
+noniid: setup
+	@$(BIN)/python -m simulations.benchmarks.noniid run & other=$$!; $(BIN)/python -m simulations.benchmarks.noniid run; wait $$other
+	@$(BIN)/python -m simulations.benchmarks.noniid page --markdown docs/results.md
+
+chaos: setup
+	@$(BIN)/python -m simulations.benchmarks.chaos
 
 clean:
 	rm -rf $(VENV) $(PEERS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.fab

@@ -14,6 +14,7 @@ from client.faults import reported
 from client.home import site_state
 from client.local import local_round, own_weights, warm_model
 from client.site import site_data
+from client.trained import Trained
 from medfed import messages
 from medfed.determinism import deterministic
 from medfed.params import set_weights
@@ -37,9 +38,14 @@ def query(message: Message, context: Context) -> Message:
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Train from the global weights and reply with what changed."""
+    return train_reply(message, context)
+
+
+def train_reply(message: Message, context: Context, trained: Trained | None = None) -> Message:
+    """The reply to a train message; ``trained``: what came of the site in a batch of sites (:mod:`client.batch`)."""
     request = messages.read_request(message.content)
     with reported(context, request.scenario), deterministic(request.scenario.engine.deterministic):
-        content = _train(request, context)
+        content = _train(request, context, trained)
     return Message(content, reply_to=message)
 
 
@@ -57,10 +63,11 @@ def evaluate(message: Message, context: Context) -> Message:
     return Message(messages.evaluation_reply(evaluation), reply_to=message)
 
 
-def _train(request: messages.Request, context: Context) -> RecordDict:
+def _train(request: messages.Request, context: Context, trained: Trained | None) -> RecordDict:
     data = site_data(context, request.scenario)
     started = time.perf_counter()
     state = site_state(context, request.scenario, request.run)
-    update, kept = local_round(request, data, state.load(request.round - 1))
+    update, kept = local_round(request, data, state.load(request.round - 1), trained)
     state.save(request.round, kept)
-    return messages.update_reply(update, time.perf_counter() - started)
+    before = trained.seconds if trained else 0.0
+    return messages.update_reply(update, before + time.perf_counter() - started)

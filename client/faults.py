@@ -8,7 +8,8 @@ from flwr.app import Context
 
 from client.site import site_name
 from medfed.config import Scenario
-from medfed.errors import DataError, DivergedError, MedfedError, SiteError
+from medfed.errors import DataError, DivergedError, MedfedError, SiteError, WriteError
+from medfed.site_fault import SiteFault, line
 
 log = logging.getLogger(__name__)
 
@@ -16,8 +17,10 @@ _REMEDIES: tuple[tuple[type[BaseException], str, str], ...] = (
     (DataError, "data", "run `medfed data check MANIFEST` at the site"),
     (MemoryError, "memory", "lower training.batch_size or data.image_size"),
     (DivergedError, "divergence", "lower training.optimizer.lr"),
-    (SiteError, "site", "see the site's log"),
-    (Exception, "exception", "see the site's log"),
+    (WriteError, "disk", "make room on the site's disk"),
+    (ImportError, "import", "install at the site what the plug-in imports, see the log of the site"),
+    (SiteError, "site", "see the log of the site"),
+    (Exception, "exception", "see the log of the site"),
 )
 
 
@@ -36,4 +39,4 @@ def reported(context: Context, scenario: Scenario) -> Iterator[None]:
         except MedfedError:
             site = f"node {context.node_id}"
         log.exception("site %s failed", site)
-        raise SiteError(f"site {site}: {code} error ({type(fault).__name__}); {remedy}") from fault
+        raise SiteError(line(site, SiteFault(code, type(fault).__name__, remedy))) from fault

@@ -5,6 +5,7 @@ from functools import lru_cache, partial
 from torch import nn
 
 from client.strategies.contract import ClientStrategy, Job, Outcome
+from client.trainers.contract import Trainer
 from medfed import registry
 from medfed.config import Scenario
 from medfed.messages import Request
@@ -19,13 +20,19 @@ _STRATEGY = "strategy"
 _RESIDUAL = "residual"
 
 
-def local_round(request: Request, data: SiteData, kept: Weights) -> tuple[Update, Weights]:
-    """Train from the request's weights; returns what leaves the site and what it keeps for its next round."""
+def local_round(
+    request: Request, data: SiteData, kept: Weights, trainer: Trainer | None = None
+) -> tuple[Update, Weights]:
+    """Train from the request's weights; returns what leaves the site and what it keeps for its next round.
+
+    ``trainer`` takes the place of the scenario's: where the site was trained together with others already.
+    """
     scenario = request.scenario
     weights = full_weights(request, kept)
     model = warm_model(scenario)
     set_weights(model, weights)
-    train = partial(_train, data=data, scenario=scenario, round_number=request.round)
+    chosen = trainer or scenario.training.trainer
+    train = partial(_train, trainer=chosen, data=data, scenario=scenario, round_number=request.round)
     outcome = client_strategy(scenario)(Job(model, weights, request.extras, group(kept, _STRATEGY), train, scenario))
     shared = {name: outcome.change[name] for name in request.weights}
     noise = numpy_generator(scenario.seed, data.site, request.round, "compression")
@@ -37,10 +44,15 @@ def local_round(request: Request, data: SiteData, kept: Weights) -> tuple[Update
 
 
 def _train(
-    model: nn.Module, correct: Correction | None, *, data: SiteData, scenario: Scenario, round_number: int
+    model: nn.Module,
+    correct: Correction | None,
+    *,
+    trainer: Trainer,
+    data: SiteData,
+    scenario: Scenario,
+    round_number: int,
 ) -> LocalResult:
-    result: LocalResult = scenario.training.trainer(model, data.train, scenario, data.site, round_number, correct)
-    return result
+    return trainer(model, data.train, scenario, data.site, round_number, correct)
 
 
 def _update(site: str, tensors: Weights, outcome: Outcome) -> Update:

@@ -29,6 +29,7 @@ from medfed.sections import (
     RecordConfig,
     Section,
     TaskConfig,
+    TrackingConfig,
     TrainingConfig,
     plugin_field,
 )
@@ -63,6 +64,7 @@ class Scenario(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     baselines: BaselinesConfig = BaselinesConfig()
     record: RecordConfig = RecordConfig()
+    tracking: TrackingConfig = TrackingConfig()
     engine: EngineConfig = EngineConfig()
 
     @model_validator(mode="after")
@@ -104,8 +106,9 @@ class Scenario(Section):
         return tomli_w.dumps(to_dict(self))
 
     def travelling(self) -> "Scenario":
-        """What may be sent to a site: everything but where the data lies."""
-        return self.model_copy(update={"data": self.data.model_copy(update={"path": ""})})
+        """What may be sent to a site: everything but where the data lies, and where the server reports to."""
+        data = self.data.model_copy(update={"path": ""})
+        return self.model_copy(update={"data": data, "tracking": TrackingConfig()})
 
     def travelling_text(self) -> str:
         """:meth:`travelling` as TOML, as every message carries it."""

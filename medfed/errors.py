@@ -23,6 +23,12 @@ class RunFolderError(MedfedError):
     """The folder of a run exists already, is damaged, or cannot be written."""
 
 
+class WriteError(MedfedError):
+    """A file cannot be written: the disk is full, read-only, or gone. Nothing that was finished is lost."""
+
+    exit_code = 4
+
+
 class SiteError(MedfedError):
     """A site could not do its part of a round."""
 

@@ -2,8 +2,14 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
+
+from safetensors import SafetensorError
+
+from medfed.errors import WriteError
 
 _MAX_NAME = 120
 
@@ -16,17 +22,52 @@ def file_name(name: str) -> str:
     return safe
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in one line that ``path`` could not be written, whichever library tried.
+
+    Raises:
+        WriteError: in the place of an ``OSError`` or ``SafetensorError`` inside the block.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        remedy = "make room on that disk, or make it writable; what was finished is kept (--resume)"
+        raise WriteError(f"{path}: cannot be written: {cause}; {remedy}") from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file that takes the place of ``path`` when the block ends; after a failure the old one is there.
+
+    Raises:
+        WriteError: it cannot be written.
+    """
+    temporary = path.with_name(f"{path.name}.tmp")
+    try:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):  # what a full disk took of it would keep the disk full
+            temporary.unlink(missing_ok=True)
+        raise
+
+
 def write_text_atomic(path: Path, text: str, errors: str = "strict") -> None:
     """Write ``text`` in UTF-8 so that a crash leaves the old file or the new one (temporary file, fsync, rename).
 
     ``errors`` says what becomes of what UTF-8 cannot hold, as in :meth:`str.encode`.
+
+    Raises:
+        WriteError: it cannot be written.
     """
-    temporary = path.with_name(f"{path.name}.tmp")
-    with temporary.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         file.write(text.encode("utf-8", errors))
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def sync_folder(path: Path) -> None:

@@ -119,7 +119,7 @@ def _part(content: RecordDict, key: str, kind: type[_Part]) -> _Part:
     """
     found = content.get(key)
     if not isinstance(found, kind):
-        raise UpdateError(f'expected a {kind.__name__} "{key}", got {", ".join(content) or "nothing"}')
+        raise UpdateError(f'malformed: expected {kind.__name__} "{key}", got {", ".join(content) or "nothing"}')
     return found
 
 
@@ -246,7 +246,7 @@ def read_evaluation(site: str, content: RecordDict) -> Evaluation:
     """
     try:
         return _evaluation(_part(content, METRICS, MetricRecord))
-    except (KeyError, TypeError, ValueError) as error:
+    except (UpdateError, KeyError, TypeError, ValueError) as error:
         raise UpdateError(f"site {site}: its metrics are malformed: {' '.join(str(error).split())[:200]}") from error
 
 

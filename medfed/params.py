@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from medfed.files import replacing
 from medfed.types import Weights
 
 _METADATA_KEY = "medfed"
@@ -89,14 +90,15 @@ def save_weights(path: Path, weights: Weights, metadata: Mapping[str, Any] | Non
     """Write a safetensors file whole or not at all (temporary file, fsync, rename).
 
     The metadata goes in as one JSON string, so that equal weights give equal bytes.
+
+    Raises:
+        WriteError: it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
     tensors = {name: value.contiguous() for name, value in weights.items()}
-    save_file(tensors, temporary, {_METADATA_KEY: json.dumps(dict(metadata or {}), sort_keys=True)})
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, {_METADATA_KEY: json.dumps(dict(metadata or {}), sort_keys=True)})
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def load_weights(path: Path) -> Weights:

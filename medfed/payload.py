@@ -9,7 +9,8 @@ from a file: each costs a copy of the model per message. The format: 8 bytes of 
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,10 +33,12 @@ DTYPES: dict[str, str] = {
 """safetensors name -> numpy name of every element type that may travel."""
 
 _TYPES = {code: np.dtype(name) for code, name in DTYPES.items()}
+_TORCH = {dtype: torch.from_numpy(np.empty(0, dtype)).dtype for dtype in _TYPES.values()}
 _CODES = {dtype: code for code, dtype in _TYPES.items()}
 _LENGTH_BYTES = 8
 _METADATA = "__metadata__"
 _ALIGNMENT = 8
+_REMEMBERED_BYTES = 65536  # a longer header is read anew each time: nobody shall fill our memory with headers
 
 
 def pack(weights: Weights, metadata: Mapping[str, Any] | None = None) -> memoryview:
@@ -89,21 +92,50 @@ def unpack_all(data: bytes | memoryview) -> tuple[Weights, dict[str, Any]]:
         length = int.from_bytes(view[:_LENGTH_BYTES], "little")
         if length > len(view) - _LENGTH_BYTES:
             raise ValueError(f"expected a header of {length} bytes, got {len(view)} in all")
-        header = json.loads(bytes(view[_LENGTH_BYTES : _LENGTH_BYTES + length]))
-        metadata = json.loads(header.pop(_METADATA, {}).get("medfed", "{}"))
+        header = bytes(view[_LENGTH_BYTES : _LENGTH_BYTES + length])
+        places, metadata = _remembered_layout(header) if length <= _REMEMBERED_BYTES else _layout(header)
         body = view[_LENGTH_BYTES + length :]
-        return {str(name): _tensor(str(name), entry, body) for name, entry in header.items()}, metadata
+        return {place.name: _tensor(place, body) for place in places}, json.loads(metadata)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UpdateError(f"tensors are malformed: expected safetensors; {type(error).__name__}: {error}") from error
 
 
-def _tensor(name: str, entry: Mapping[str, Any], body: memoryview) -> torch.Tensor:
+class _Place(NamedTuple):
+    """Where a tensor lies in the data, in bytes."""
+
+    name: str
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    low: int
+    high: int
+
+
+def _layout(header: bytes) -> tuple[tuple[_Place, ...], str]:
+    """The tensors of a header, and the metadata as JSON."""
+    entries = json.loads(header)
+    metadata = entries.pop(_METADATA, {}).get("medfed", "{}")
+    return tuple(_place(str(name), entry) for name, entry in entries.items()), metadata
+
+
+_remembered_layout = lru_cache(maxsize=32)(_layout)  # all updates of a run have the same header
+
+
+def _place(name: str, entry: Mapping[str, Any]) -> _Place:
     dtype = _TYPES[entry["dtype"]]
-    shape = [int(size) for size in entry["shape"]]
+    shape = tuple(int(size) for size in entry["shape"])
     low, high = (int(offset) for offset in entry["data_offsets"])
     expected = math.prod(shape) * dtype.itemsize
-    if min(shape, default=0) < 0 or not 0 <= low <= high <= len(body) or high - low != expected:
+    if min(shape, default=0) < 0 or not 0 <= low <= high or high - low != expected:
         raise ValueError(f'tensor "{name}" of shape {shape}: expected {expected} bytes, got {low} to {high}')
-    if low == high:
-        return torch.from_numpy(np.empty(shape, dtype))
-    return torch.from_numpy(np.frombuffer(body, dtype, math.prod(shape), low).reshape(shape))
+    return _Place(name, _TORCH[dtype], shape, low, high)
+
+
+def _tensor(place: _Place, body: memoryview) -> torch.Tensor:
+    if place.high > len(body):
+        raise ValueError(f'tensor "{place.name}": expected bytes {place.low} to {place.high}, got {len(body)} in all')
+    if place.low == place.high:
+        return torch.empty(place.shape, dtype=place.dtype)
+    if place.low % place.dtype.itemsize:
+        raise ValueError(f'tensor "{place.name}": expected an offset of whole elements, got {place.low}')
+    flat = torch.frombuffer(body, dtype=place.dtype, count=math.prod(place.shape), offset=place.low)
+    return flat.view(place.shape)

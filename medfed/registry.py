@@ -26,6 +26,7 @@ KINDS: dict[str, str] = {
     "client_strategy": "client.strategies:CLIENT_STRATEGIES",
     "aggregator": "robustness.aggregation:AGGREGATORS",
     "compression": "medfed.compression:COMPRESSIONS",
+    "tracker": "medfed.tracking:TRACKERS",
 }
 
 _IMPORTS = "expected package.module:attr of an installed package, or of a folder named in PYTHONPATH"

@@ -3,21 +3,19 @@
 Files are written whole or not at all; only ``rounds.jsonl`` grows, a line at a time.
 """
 
-import hashlib
 import json
 import os
 import secrets
 import shutil
-from dataclasses import dataclass, field
+from contextlib import suppress
 from pathlib import Path
 
-from safetensors import SafetensorError
-
+from medfed.checkpoints import Checkpoint, damaged, read_checkpoint, write_checkpoint
 from medfed.config import Scenario, parse_scenario
 from medfed.environment import describe_environment
 from medfed.errors import QuorumError, RunFolderError, ScenarioError, StopRequested
-from medfed.files import file_name, sync_folder, write_text_atomic
-from medfed.params import load_metadata, load_weights, save_weights
+from medfed.files import file_name, sync_folder, write_text_atomic, writing
+from medfed.params import save_weights
 from medfed.results import RoundResult, Status, Summary, write_json
 from medfed.types import Update, Weights
 
@@ -27,28 +25,9 @@ STOP_FILE = "stop"
 _SCENARIO = "scenario.toml"
 _ENVIRONMENT = "environment.json"
 _ROUNDS = "rounds.jsonl"
+_PAGE = "report.html"
 _SPOOL = "spool"
 _CHECKPOINTS = "checkpoints"
-_FILES = {"weights": "model.safetensors", "state": "state.safetensors", "best": "best.safetensors"}
-_REMEDY = "restore the folder from a backup, or run the scenario anew with --overwrite"
-
-
-@dataclass(frozen=True, eq=False)
-class Checkpoint:
-    """A complete round: global weights, state of strategy and aggregator, weights of the best round if it is kept."""
-
-    round: int
-    weights: Weights
-    state: Weights
-    best: Weights = field(default_factory=dict)
-
-
-def _damaged(path: Path, cause: str) -> RunFolderError:
-    return RunFolderError(f"{path}: is damaged: {' '.join(cause.split())[:200]}; {_REMEDY}")
-
-
-def _digest(scenario: Scenario) -> str:
-    return hashlib.sha256(scenario.travelling_text().encode()).hexdigest()
 
 
 def check_free(folder: Path, overwrite: bool) -> None:
@@ -57,7 +36,8 @@ def check_free(folder: Path, overwrite: bool) -> None:
     Raises:
         RunFolderError: it exists and ``overwrite`` is false, or it is no run folder of ours.
     """
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    begun = f"{_SCENARIO}.tmp"  # all that a run leaves which was killed in its first moment
+    if not folder.exists() or (folder.is_dir() and all(entry.name == begun for entry in folder.iterdir())):
         return
     if not (folder / _SCENARIO).is_file():
         raise RunFolderError(
@@ -82,17 +62,24 @@ def read_scenario(folder: Path) -> Scenario:
     try:
         scenario = parse_scenario(path.read_text(encoding="utf-8"))
     except (ScenarioError, UnicodeDecodeError) as error:
-        raise _damaged(path, str(error)) from error
+        raise damaged(path, str(error)) from error
     if scenario.name != folder.resolve().name:
         raise RunFolderError(f'{folder}: holds a run named "{scenario.name}"; give the folder its name back')
     return scenario
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether the run in ``folder`` has nothing left to do: its page is written last."""
-    if not (folder / "report.html").exists():
+    """Whether the run in ``folder`` has nothing left to do: its page is written last.
+
+    Raises:
+        RunFolderError: its ``summary.json`` cannot be read.
+    """
+    if not (folder / _PAGE).exists():
         return False
-    summary = Summary.model_validate_json((folder / "summary.json").read_text(encoding="utf-8"))
+    try:
+        summary = Summary.model_validate_json((folder / "summary.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise damaged(folder / "summary.json", str(error)) from error
     return summary.status is not Status.STOPPED
 
 
@@ -144,9 +131,15 @@ class RunFolder:
             raise RunFolderError(f"{self.path}: cannot be written: {error}; choose another --out") from error
 
     def run_id(self) -> str:
-        """Tells this run from others of the same scenario."""
-        found: str = json.loads((self.path / _ENVIRONMENT).read_text(encoding="utf-8"))["run"]
-        return found
+        """Tells this run from others of the same scenario.
+
+        Raises:
+            RunFolderError: ``environment.json``, where it stands, cannot be read.
+        """
+        try:
+            return str(json.loads((self.path / _ENVIRONMENT).read_bytes())["run"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise damaged(self.path / _ENVIRONMENT, f"{type(error).__name__}: {error}") from error
 
     def heed_stop(self) -> None:
         """End the run where somebody made a file called ``stop`` in its folder.
@@ -158,8 +151,13 @@ class RunFolder:
             raise StopRequested(f"the file {self.path / STOP_FILE} asks for the end", QuorumError.exit_code)
 
     def add_round(self, result: RoundResult) -> None:
-        """Append one line to ``rounds.jsonl``."""
-        with (self.path / _ROUNDS).open("a", encoding="utf-8") as file:
+        """Append one line to ``rounds.jsonl``.
+
+        Raises:
+            WriteError: it cannot be written.
+        """
+        path = self.path / _ROUNDS
+        with writing(path), path.open("a", encoding="utf-8") as file:
             file.write(result.model_dump_json() + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -171,38 +169,45 @@ class RunFolder:
             RunFolderError: there are fewer, or they cannot be read.
         """
         try:
-            lines = (self.path / _ROUNDS).read_text(encoding="utf-8").splitlines()[:count]
-            found = [RoundResult.model_validate_json(line) for line in lines]
+            lines = (self.path / _ROUNDS).read_bytes().splitlines()  # a crash may have cut the last, within a letter
+            found = [RoundResult.model_validate_json(line) for line in lines[:count]]
         except (OSError, ValueError) as error:
-            raise _damaged(self.path / _ROUNDS, str(error)) from error
+            raise damaged(self.path / _ROUNDS, str(error)) from error
         if [result.round for result in found] != list(range(1, count + 1)):
-            raise _damaged(self.path / _ROUNDS, f"expected rounds 1 to {count}, as the checkpoint says")
+            raise damaged(self.path / _ROUNDS, f"expected rounds 1 to {count}, as the checkpoint says")
         return found
 
     def truncate(self, count: int) -> None:
-        """Drop what a crash left of rounds after ``count``: their lines, and updates of rounds other than the next."""
+        """Drop what a crash or a stop left of rounds after ``count``, and the page, which would pass for the last.
+        """
+        (self.path / _PAGE).unlink(missing_ok=True)
         lines = [result.model_dump_json() + "\n" for result in self.rounds(count)]
         write_text_atomic(self.path / _ROUNDS, "".join(lines))
-        for folder in (self.path / _SPOOL).glob("*"):
-            if folder.name != str(count + 1):
-                shutil.rmtree(folder)
+        for parent, wanted in ((_SPOOL, count + 1), (_CHECKPOINTS, count)):
+            for folder in (self.path / parent).glob("*"):
+                if folder.name != str(wanted):
+                    shutil.rmtree(folder)
+        with suppress(OSError):  # it is not there, or not empty
+            (self.path / _SPOOL).rmdir()
 
     def spool(self, round_number: int) -> Path:
         """Where the updates of the open round lie."""
         return self.path / _SPOOL / str(round_number)
 
     def checkpoint(self, scenario: Scenario, checkpoint: Checkpoint) -> None:
-        """Write a complete round, whole or not at all; then remove older checkpoints and the spool."""
+        """Write a complete round, whole or not at all; then remove older checkpoints and the spool.
+
+        Raises:
+            WriteError: it cannot be written; the older checkpoint is there.
+        """
         folder = self.path / _CHECKPOINTS / str(checkpoint.round)
         temporary = folder.with_name(f"{folder.name}.tmp")
         shutil.rmtree(temporary, ignore_errors=True)
-        about = {"round": checkpoint.round, "scenario": _digest(scenario)}
-        for name, file in _FILES.items():
-            if name != "best" or checkpoint.best:
-                save_weights(temporary / file, getattr(checkpoint, name), about)
+        write_checkpoint(temporary, scenario, checkpoint)
         shutil.rmtree(folder, ignore_errors=True)  # of a round that was undone
-        temporary.rename(folder)
-        sync_folder(folder.parent)
+        with writing(folder):
+            temporary.rename(folder)
+            sync_folder(folder.parent)
         for older in folder.parent.iterdir():
             if older != folder:
                 shutil.rmtree(older)
@@ -218,19 +223,7 @@ class RunFolder:
         numbers = [int(path.name) for path in parent.glob("*") if path.name.isdigit()]
         if not numbers:
             return None
-        folder = parent / str(max(numbers))
-        parts = {}
-        for name, file in _FILES.items():
-            if name == "best" and not (folder / file).exists():
-                continue
-            try:
-                parts[name] = load_weights(folder / file)
-                about = load_metadata(folder / file)
-            except (OSError, SafetensorError, ValueError) as error:
-                raise _damaged(folder / file, str(error)) from error
-            if about.get("scenario") != _digest(scenario):
-                raise RunFolderError(f"{folder / file}: is of another scenario than {self.path / _SCENARIO}; {_REMEDY}")
-        return Checkpoint(max(numbers), **parts)
+        return read_checkpoint(parent / str(max(numbers)), scenario)
 
     def record_global(self, round_number: int, weights: Weights) -> None:
         """Keep the global weights that a recorded round started from (no site's file name has a dot inside)."""
@@ -250,9 +243,11 @@ class RunFolder:
         return self.path / "recorded" / str(round_number)
 
     def finish(self, weights: Weights, summary: Summary) -> None:
-        """Write the final model and the summary."""
-        save_weights(self.path / "model.safetensors", weights)
-        self.write_summary(summary)
+        """Write the final model, and the summary even where the model cannot be written."""
+        try:
+            save_weights(self.path / "model.safetensors", weights)
+        finally:
+            self.write_summary(summary)
 
     def write_summary(self, summary: Summary) -> None:
         """Write ``summary.json``."""

@@ -213,15 +213,23 @@ class RecordConfig(Section):
     rounds: Annotated[tuple[int, ...], AfterValidator(_unique)] = ()
 
 
+class TrackingConfig(Section):
+    """``[tracking]``: where the figures of every round go beside the run's own files; nothing here changes a number."""
+
+    trackers: Annotated[tuple[plugin_field("tracker"), ...], AfterValidator(_unique)] = ()  # type: ignore[valid-type]
+
+
 class EngineConfig(Section):
-    """``[engine]``: how a simulation runs; nothing here changes a number, except ``deterministic = false``.
+    """``[engine]``: how a simulation runs; only ``deterministic = false`` and ``vectorise`` change a number.
 
     ``workers`` 0 means one per core. ``window_mb`` bounds the bytes of updates in flight, in megabytes. ``spool`` keeps
     every accepted update on disk until its round is complete, so that a crash loses one site's work and not the
-    round's; a deployment always does.
+    round's; a deployment always does. ``vectorise``: so many sites are trained at once, as one stacked model; the last
+    bits of numbers differ from those of 0 or 1, which mean one by one. A deployment ignores it.
     """
 
     deterministic: bool = True
     workers: int = Field(default=0, ge=0)
     window_mb: int = Field(default=512, ge=1)
     spool: bool = False
+    vectorise: int = Field(default=0, ge=0)

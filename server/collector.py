@@ -6,11 +6,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from medfed.config import Scenario
-from medfed.errors import QuorumError, UpdateError
+from medfed.errors import UpdateError
 from medfed.messages import Delivery
 from medfed.models.initial import trained_entries
 from medfed.params import unflatten
-from medfed.registry import name_of
 from medfed.types import Weights
 from robustness.aggregation.contract import RobustAggregator, StreamingAggregator
 from server.checks import check_extras, check_update
@@ -89,11 +88,5 @@ class Collector:
     def _robust(
         self, aggregator: RobustAggregator, state: Weights, draws: np.random.Generator
     ) -> tuple[Float[Tensor, " value"], Weights]:
-        if len(self) < aggregator.min_updates():
-            name = name_of("aggregator", aggregator)
-            raise QuorumError(
-                f'key "federation.aggregator": {name} needs at least {aggregator.min_updates()} updates, got '
-                f"{len(self)}; lower num_byzantine, or ask more sites"
-            )
         rows = SpoolRows(self._spool, list(self._sites), self._weights)
         return aggregator(rows, torch.tensor(list(self._sites.values())), state, draws)

@@ -5,14 +5,15 @@ caller sees does not depend on who answered first.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Protocol, runtime_checkable
 
 from flwr.app import Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
-from medfed import events
+from medfed import events, site_fault
 from medfed.config import Scenario
 from medfed.params import num_bytes
 from medfed.results import Failure
@@ -22,7 +23,7 @@ POLL_SECONDS = 0.1
 
 _MEGABYTE = 1_000_000
 
-__all__ = ["Fault", "LocalGrid", "MessageType", "Reply", "announce", "exchange", "window_size"]
+__all__ = ["Fault", "LocalGrid", "MessageType", "Reply", "announce", "batches_of", "exchange", "window_size"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,10 @@ Reply = RecordDict | Fault
 
 @runtime_checkable
 class LocalGrid(Protocol):
-    """A grid that runs the sites itself, a few at a time: only it knows which message is being worked on."""
+    """A grid that runs the sites itself, a few at a time: only it knows which message is being worked on.
+
+    Train messages that are pushed in one call are a batch: the grid may have their sites trained together.
+    """
 
     def queued(self, message_id: str) -> bool:
         """Whether nobody works on the message yet."""
@@ -68,21 +72,25 @@ def exchange(
     deadline_seconds: float,
     window: int,
     cost: Mapping[str, float] | None = None,
+    together: int = 1,
+    arrived: Callable[[str, RecordDict], None] | None = None,
 ) -> Iterator[tuple[str, Reply]]:
     """Send ``content()`` to every node of ``nodes`` (site -> node id) and yield ``(site, reply)`` by site name.
 
     A site that has not answered ``deadline_seconds`` after its message left is a fault with code ``deadline``; on a
     :class:`LocalGrid` they count from when it began to work. ``cost`` is the work expected of each site, in any unit:
     of the sites that fit into the window, the one with the most is asked first, so that it is not the last to end.
+    So many sites as ``together`` says, one name after the other, are pushed in one call. Such a batch is never cut, be
+    it larger than the window, so that who is in it depends on ``nodes`` alone.
+    ``arrived`` is called with every reply that is no fault as soon as it is there, before its turn to be handed on.
     """
     waiting = sorted(nodes)
-    todo = list(waiting)
-    flight = _Flight(grid, deadline_seconds)
+    todo = batches_of(waiting, together)
+    flight = _Flight(grid, deadline_seconds, arrived)
     while waiting:
-        batch = todo[: max(0, window - flight.size)]
-        del todo[: len(batch)]
-        for site in sorted(batch, key=lambda site: (-(cost or {}).get(site, 0.0), site)):
-            flight.push(site, Message(content(), nodes[site], message_type, group_id=str(round_number)))
+        for batch in _dearest_first(_take_fitting(todo, window - flight.size, window), cost or {}):
+            made = [Message(content(), nodes[site], message_type, group_id=str(round_number)) for site in batch]
+            flight.push(batch, made)
         idle = not flight.pull()
         if idle:  # a grid that works through its queue is not late while it delivers
             flight.expire()
@@ -94,41 +102,66 @@ def exchange(
             flight.wait()
 
 
+def batches_of(sites: Sequence[str], size: int) -> list[list[str]]:
+    """``sites`` cut into lists of ``size``, the last maybe shorter."""
+    return [list(sites[start : start + size]) for start in range(0, len(sites), size)]
+
+
+def _take_fitting(todo: list[list[str]], room: int, window: int) -> list[list[str]]:
+    """Take from the front of ``todo`` what has room; a batch larger than the window goes where nothing is in flight."""
+    taken = []
+    while todo and (len(todo[0]) <= room or room == window):
+        taken.append(todo.pop(0))
+        room -= len(taken[-1])
+    return taken
+
+
+def _dearest_first(batches: list[list[str]], cost: Mapping[str, float]) -> list[list[str]]:
+    return sorted(batches, key=lambda batch: (-max(cost.get(site, 0.0) for site in batch), batch))
+
+
 class _Flight:
     """The messages on their way, and the replies whose turn has not come."""
 
-    def __init__(self, grid: Grid, deadline_seconds: float) -> None:
+    def __init__(self, grid: Grid, deadline_seconds: float, arrived: Callable[[str, RecordDict], None] | None) -> None:
         self._grid = grid
         self._local = grid if isinstance(grid, LocalGrid) else None
         self._seconds = deadline_seconds
+        self._arrived = arrived
         self._open: dict[str, str] = {}  # message id -> site
         self._since: dict[str, float] = {}  # message id -> when its clock began to run, in seconds
+        self._next_look = 0.0
         self.ready: dict[str, Reply] = {}
 
     @property
     def size(self) -> int:
         return len(self._open) + len(self.ready)
 
-    def push(self, site: str, message: Message) -> None:
-        (message_id,) = list(self._grid.push_messages([message])) or ("",)
-        if not message_id:
-            self.ready[site] = _fault(site, "push", "the message could not be sent", "is the site connected?")
-            return
-        self._open[message_id] = site
-        if self._local is None:
-            self._since[message_id] = time.monotonic()
+    def push(self, sites: Sequence[str], messages: Sequence[Message]) -> None:
+        for site, message_id in zip_longest(sites, self._grid.push_messages(messages), fillvalue=""):
+            if not message_id:
+                self.ready[site] = _fault(site, "push", "the message could not be sent", "is the site connected?")
+                continue
+            self._open[message_id] = site
+            if self._local is None:
+                self._since[message_id] = time.monotonic()
 
     def pull(self) -> int:
         """Take what has arrived and count it. No reply stays here once it was handed on, since it may be large."""
         arrived = list(self._grid.pull_messages(list(self._open))) if self._open else []
         for reply in arrived:
             site = self._close(reply.metadata.reply_to_message_id)
-            self.ready[site] = _read(site, reply)
+            found = self.ready[site] = _read(site, reply)
+            if self._arrived is not None and not isinstance(found, Fault):
+                self._arrived(site, found)
         return len(arrived)
 
     def expire(self) -> None:
         """Give up those who are late; the clock of a queued message starts when it is first seen to be worked on."""
         now = time.monotonic()
+        if now < self._next_look:  # thousands of messages may be open, and nobody is late by so little
+            return
+        self._next_look = now + POLL_SECONDS
         for message_id in list(self._open):
             if message_id not in self._since:
                 if self._local is not None and not self._local.queued(message_id):
@@ -155,7 +188,11 @@ class _Flight:
 def _read(site: str, reply: Message) -> Reply:
     if not reply.has_error():
         return reply.content
-    cause, _, detail = (reply.error.reason or "no reason given").partition("\n")
+    reason = reply.error.reason or "no reason given"
+    cause, _, detail = reason.partition("\n")
+    told = site_fault.read(reason)
+    if told is not None:
+        return _fault(site, told.code, told.cause, told.remedy, detail)
     return _fault(site, f"flower-{reply.error.code}", cause, "see the log of the site", detail)
 
 
@@ -166,4 +203,5 @@ def _fault(site: str, code: str, cause: str, remedy: str, detail: str = "") -> F
 def announce(fault: Fault, round_number: int) -> None:
     """Tell whoever watches that a site failed."""
     failure = fault.failure
-    events.emit(events.SiteFailed(round_number, failure.site, f"{failure.cause}; {failure.remedy}", fault.detail))
+    said = f"{failure.cause}; {failure.remedy} [{failure.code}]"
+    events.emit(events.SiteFailed(round_number, failure.site, said, fault.detail))

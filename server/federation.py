@@ -5,18 +5,23 @@ status STOPPED and the weights of the last complete round, from which the run ca
 """
 
 import time
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 
 from flwr.serverapp import Grid
 
 from medfed import events
+from medfed.checkpoints import Checkpoint
 from medfed.config import Scenario
 from medfed.determinism import deterministic
+from medfed.errors import WriteError
 from medfed.models.initial import initial_model, personal_entries
 from medfed.params import get_weights
 from medfed.results import RoundResult, Summary
 from medfed.rng import numpy_generator
-from medfed.run_folder import Checkpoint, RunFolder
+from medfed.run_folder import RunFolder
+from medfed.tracking.contract import TrackedRun
+from medfed.tracking.enforcer import Tracking, check_trackers
 from medfed.types import Weights
 from server.evaluation import Evaluations, add_validation, evaluate_sites
 from server.roster import Roster, join
@@ -38,6 +43,7 @@ class Progress:
     rounds: list[RoundResult] = field(default_factory=list)
     tests: Evaluations = field(default_factory=dict)
     test_bytes: int = 0
+    tracking: Tracking | None = None
 
     @property
     def shared(self) -> Weights:
@@ -50,6 +56,7 @@ def federate(grid: Grid, scenario: Scenario, folder: RunFolder) -> None:
 
     Raises:
         RunFolderError: the checkpoint is damaged, or of another scenario.
+        WriteError: the disk is full; the last checkpoint is there.
         QuorumError: too few sites came, or delivered; the summary then says STOPPED.
         StopRequested: a listener, or the folder's stop file, asked for the end; the summary then says STOPPED.
     """
@@ -64,26 +71,41 @@ def federate(grid: Grid, scenario: Scenario, folder: RunFolder) -> None:
             raise
         finally:
             seconds = time.monotonic() - started
-            folder.finish(progress.weights, _summary(scenario, progress, stopped_because, seconds))
+            if progress.tracking is not None:
+                progress.tracking.close()
+            with suppress(WriteError) if stopped_because else nullcontext():  # what is told is why the run ended
+                folder.finish(progress.weights, _summary(scenario, progress, stopped_because, seconds))
 
 
 def _start(scenario: Scenario, folder: RunFolder) -> Progress:
     """Where the run stands: at its last checkpoint, or before round 1."""
     model = initial_model(scenario)
     check_federation(scenario, model)
+    check_trackers(scenario.tracking.trackers)
     progress = Progress(get_weights(model), personal_entries(scenario, model))
     checkpoint = folder.load_checkpoint(scenario)
     if checkpoint is not None:
         progress.weights, progress.state, progress.best = checkpoint.weights, checkpoint.state, checkpoint.best
         progress.rounds = folder.rounds(checkpoint.round)
     folder.truncate(len(progress.rounds))
+    run = TrackedRun(scenario.name, folder.path, folder.run_id())
+    progress.tracking = Tracking(scenario.tracking.trackers, run, progress.rounds)
     return progress
 
 
 def _summary(scenario: Scenario, progress: Progress, stopped_because: str, seconds: float) -> Summary:
-    return summarize(
-        scenario, progress.roster, progress.rounds, progress.tests, stopped_because, seconds, progress.test_bytes
+    summary = summarize(
+        scenario,
+        progress.roster,
+        progress.rounds,
+        progress.tests,
+        stopped_because,
+        seconds,
+        progress.test_bytes,
+        progress.personal,
     )
+    warnings = progress.tracking.warnings if progress.tracking else []
+    return summary.model_copy(update={"warnings": [*summary.warnings, *warnings]})
 
 
 def sampled_sites(scenario: Scenario, round_number: int) -> list[str]:
@@ -143,6 +165,8 @@ def _commit(
         progress.best = progress.weights
     folder.add_round(result)
     folder.checkpoint(scenario, Checkpoint(result.round, progress.weights, progress.state, progress.best))
+    if progress.tracking is not None:
+        progress.tracking.add(result)
     losses = [site.loss for site in result.sites.values() if site.loss is not None]
     metric = mean_validation(result, scenario.headline)
     loss = sum(losses) / len(losses)

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
-from flwr.app import ArrayRecord
+from flwr.app import ArrayRecord, RecordDict
 from flwr.serverapp import Grid
 
 from medfed import events, messages
@@ -17,8 +18,9 @@ from medfed.rng import numpy_generator
 from medfed.run_folder import RunFolder
 from medfed.training.local import steps_per_round
 from medfed.types import Weights
+from server.checks import check_update
 from server.collector import Collector
-from server.exchange import Fault, LocalGrid, MessageType, Reply, announce, exchange, window_size
+from server.exchange import Fault, LocalGrid, MessageType, Reply, announce, batches_of, exchange, window_size
 from server.quorum import required
 from server.roster import Roster
 from server.spool import Spool
@@ -94,19 +96,18 @@ def _run_stage(federation: Federation, current: _Open, sites: list[str]) -> None
     strategy = federation.scenario.federation.strategy
     state = group(current.state, _STRATEGY)
     collector = Collector(federation.scenario, current.weights, current.spool)
-    spooled = {site: delivery for site in sites if (delivery := current.spool.recall(site)) is not None}
-    extras = strategy.broadcast(state)
-    replies = _ask(
-        federation,
-        current,
-        [site for site in sites if site not in spooled],
-        messages.pack_weights(current.weights, extras),
-    )
+    batches = batches_of(sites, _together(federation))  # one is asked as a whole: its sites' last bits depend on it
+    whole = [batch for batch in batches if all(current.spool.recall(site) is not None for site in batch)]
+    spooled = {site for batch in whole for site in batch}
+    packed = messages.pack_weights(current.weights, strategy.broadcast(state))
+    current.bytes_down += messages.num_bytes(packed) * len(sites)
+    replies = _ask(federation, current, [site for site in sites if site not in spooled], packed)
     for site in sites:
-        if site in spooled:
-            _take(federation, current, collector, spooled[site], from_spool=True)
-        else:
-            _receive(federation, current, collector, *next(replies))
+        reply = None if site in spooled else next(replies)[1]
+        fault = reply if isinstance(reply, Fault) else _use(federation, current, collector, site, reply)
+        if fault is not None:
+            announce(fault, current.number)
+            current.failed.append(fault.failure)
         federation.folder.heed_stop()
     if len(collector):
         num_sites = len(federation.scenario.training_sites)
@@ -118,7 +119,6 @@ def _run_stage(federation: Federation, current: _Open, sites: list[str]) -> None
 def _ask(federation: Federation, current: _Open, sites: list[str], packed: ArrayRecord) -> Iterator[tuple[str, Reply]]:
     scenario, roster = federation.scenario, federation.roster
     text = scenario.travelling_text()
-    current.bytes_down += messages.num_bytes(packed) * len(sites)
     return exchange(
         federation.grid,
         {site: roster.nodes[site] for site in sites},
@@ -128,32 +128,53 @@ def _ask(federation: Federation, current: _Open, sites: list[str], packed: Array
         deadline_seconds=scenario.federation.deadline_seconds,
         cost={site: steps_per_round(scenario.training, roster.infos[site].num_train) for site in sites},
         window=window_size(scenario, current.weights),
+        together=_together(federation),
+        arrived=partial(_keep, federation, current) if current.spool.durable else None,
     )
 
 
-def _receive(federation: Federation, current: _Open, collector: Collector, site: str, reply: Reply) -> None:
-    """Take the update in a reply, or note why it cannot be used."""
-    if isinstance(reply, Fault):
-        fault = reply
-    else:
-        try:
-            delivery = messages.read_update(site, reply)
-            current.bytes_up += delivery.num_bytes
-            compression = federation.scenario.federation.compression
-            tensors = compression.decompress(delivery.update.tensors, current.weights)
-            update = replace(delivery.update, tensors=tensors)
-            _take(federation, current, collector, replace(delivery, update=update))
-            return
-        except UpdateError as error:
-            cause = str(error).removeprefix(f"site {site}: ")
-            fault = Fault(Failure(site=site, code="update", cause=cause, remedy="its update was not used"))
-    announce(fault, current.number)
-    current.failed.append(fault.failure)
+def _together(federation: Federation) -> int:
+    """How many sites are trained as one batch; where they are not on this machine, each trains by itself."""
+    return max(1, federation.scenario.engine.vectorise) if isinstance(federation.grid, LocalGrid) else 1
 
 
-def _take(
-    federation: Federation, current: _Open, collector: Collector, delivery: Delivery, from_spool: bool = False
-) -> None:
+def _keep(federation: Federation, current: _Open, site: str, content: RecordDict) -> None:
+    """Spool an update as soon as it arrives: a server that dies while it waits for its turn must not lose it."""
+    try:
+        delivery = _read(federation, current, site, content)
+        check_update(delivery.update, current.weights, federation.roster.infos[site].num_train)
+    except UpdateError:  # told when its turn comes
+        return
+    current.spool.add(delivery)
+
+
+def _read(federation: Federation, current: _Open, site: str, content: RecordDict) -> Delivery:
+    delivery = messages.read_update(site, content)
+    compression = federation.scenario.federation.compression
+    tensors = compression.decompress(delivery.update.tensors, current.weights)
+    return replace(delivery, update=replace(delivery.update, tensors=tensors))
+
+
+def _use(
+    federation: Federation, current: _Open, collector: Collector, site: str, content: RecordDict | None
+) -> Fault | None:
+    """Take the update of ``site``, from the spool if it lies there, else from its reply; or say why it is refused."""
+    try:
+        spooled = current.spool.recall(site)
+        if spooled is None:
+            assert content is not None, "a site that is not asked has its update in the spool"
+            delivery = _read(federation, current, site, content)
+        else:
+            delivery = spooled
+        current.bytes_up += delivery.num_bytes
+        _take(federation, current, collector, delivery, from_spool=spooled is not None)
+    except UpdateError as error:
+        cause = str(error).removeprefix(f"site {site}: ")
+        return Fault(Failure(site=site, code="update", cause=cause, remedy="its update was not used"))
+    return None
+
+
+def _take(federation: Federation, current: _Open, collector: Collector, delivery: Delivery, from_spool: bool) -> None:
     update, site = delivery.update, delivery.update.site
     collector.add(delivery, federation.roster.infos[site].num_train, from_spool)
     if current.number in federation.scenario.recorded_rounds:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from medfed import payload
 from medfed.errors import UpdateError
-from medfed.files import file_name
+from medfed.files import file_name, replacing
 from medfed.messages import Delivery
 from medfed.params import group, num_values, prefixed
 from medfed.types import Update, Weights
@@ -38,7 +38,11 @@ class Spool:
         self.durable = durable
 
     def add(self, delivery: Delivery) -> None:
-        """Write one accepted update, whole or not at all."""
+        """Write one accepted update, whole or not at all.
+
+        Raises:
+            WriteError: it cannot be written.
+        """
         update = delivery.update
         groups = prefixed(_UPDATE, update.tensors)
         for name, tensors in update.extras.items():
@@ -52,15 +56,11 @@ class Spool:
             "seconds": delivery.seconds,
             "num_bytes": delivery.num_bytes,
         }
-        path = self._file(update.site)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        with temporary.open("wb") as file:
+        with replacing(self._file(update.site)) as temporary, temporary.open("wb") as file:
             file.write(payload.pack(groups, metadata))
             if self.durable:
                 file.flush()
                 os.fsync(file.fileno())
-        temporary.replace(path)
 
     def recall(self, site: str) -> Delivery | None:
         """What a durable spool holds of ``site``, from before a crash; None where the site must be asked."""

@@ -19,6 +19,7 @@ from medfed.results import (
 from server.evaluation import Evaluations
 from server.roster import Roster
 from server.stopping import notes as stopping_notes
+from server.strategies.personal import personal_warnings
 
 
 def summarize(
@@ -29,14 +30,17 @@ def summarize(
     stopped_because: str,
     seconds: float,
     test_bytes: int,
+    personal: frozenset[str],
 ) -> Summary:
     """Build the summary of a run.
 
-    ``stopped_because`` is empty where all rounds were run; ``test_bytes`` were sent for the final test.
+    ``stopped_because`` is empty where all rounds were run; ``test_bytes`` were sent for the final test; ``personal``
+    are the entries of the model that never left a site.
     """
     warnings = [*_failures(rounds, tests), *_undefined(tests)]
     if not stopped_because:
         warnings += stopping_notes(scenario, rounds)
+    warnings += personal_warnings(scenario, personal, rounds)
     if roster.uninvited:
         names = ", ".join(sorted(roster.uninvited))
         warnings.append(f"nodes that federation.sites does not name were sent nothing: {names}")

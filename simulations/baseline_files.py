@@ -31,11 +31,11 @@ class BaselineFiles:
 
     @classmethod
     def new(cls, folder: Path) -> "BaselineFiles":
-        """A folder of its own inside ``folder``; what a killed run had finished there is kept."""
+        """A folder of its own inside ``folder``; what a killed run had finished there is kept, not what had failed."""
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(".work-*"):
             cls(left).store()
-        for failed in folder.glob("*.error.txt"):
+        for failed in (*folder.glob("*.error.txt"), *folder.glob("helper-*.log")):
             failed.unlink()
         return cls(Path(tempfile.mkdtemp(prefix=".work-", dir=folder)))
 
@@ -49,8 +49,16 @@ class BaselineFiles:
             return False
         return True
 
+    def release(self, task: Task) -> None:
+        """Let ``task`` be claimed again, whose process died."""
+        self._file(task, "claim").unlink(missing_ok=True)
+
     def save(self, baseline: Baseline) -> None:
-        """Store a trained baseline; its tests last, since they say that it is done."""
+        """Store a trained baseline; its tests last, since they say that it is done.
+
+        Raises:
+            WriteError: it cannot be written.
+        """
         save_weights(self._file(baseline.task, "safetensors"), baseline.weights)
         write_text_atomic(self._file(baseline.task, "json"), _TESTS.dump_json(baseline.tests).decode())
 

@@ -4,6 +4,7 @@ import json
 import logging
 import shlex
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,13 @@ from medfed.errors import StopRequested
 app = typer.Typer(add_completion=False)
 
 EXIT_DEGRADED = 3
+
+
+class Engine(StrEnum):
+    """What runs the sites."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 @app.command()
@@ -33,6 +41,12 @@ def simulate(
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier run of the same name.")] = False,
     quiet: Annotated[bool, typer.Option(help="No line per round.")] = False,
+    engine: Annotated[
+        Engine, typer.Option(help="Where sites train: in processes of this machine, or on Ray. It changes no number.")
+    ] = Engine.LOCAL,
+    address: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="The head of a Ray cluster; without it Ray runs on this machine.")
+    ] = "",
 ) -> None:
     """Train across the sites of SCENARIO in this machine, compare with local and pooled models, write a page.
 
@@ -45,7 +59,11 @@ def simulate(
     from medfed.run_folder import read_scenario
     from simulations import run
     from simulations.progress import watching
+    from simulations.ray_engine import RayEngine
 
+    if address and engine is not Engine.RAY:
+        raise typer.BadParameter("--address is of a Ray cluster; give --engine ray with it")
+    where = RayEngine(address) if engine is Engine.RAY else None
     changes = list(overrides or [])
     if leave_out:
         changes.append(f"federation.leave_out={json.dumps(leave_out, ensure_ascii=False)}")  # is TOML as well
@@ -59,9 +77,11 @@ def simulate(
     try:
         with watching(console, verbose=not quiet) as progress:
             if resume:
-                result = run.resume(folder, listener=progress, command=command)
+                result = run.resume(folder, listener=progress, command=command, engine=where)
             else:
-                result = run.simulate(loaded, out=out, overwrite=overwrite, listener=progress, command=command)
+                result = run.simulate(
+                    loaded, out=out, overwrite=overwrite, listener=progress, command=command, engine=where
+                )
     except StopRequested as reason:
         console.print(f"[yellow]STOPPED[/] {reason}; go on with: medfed simulate --resume {folder}", highlight=False)
         raise typer.Exit(reason.exit_code) from reason

@@ -15,7 +15,7 @@ from medfed import events
 from medfed.config import Scenario, parse_scenario
 from medfed.data.dataset import Dataset, open_dataset
 from medfed.data.location import resolve_path
-from medfed.errors import StopRequested
+from medfed.errors import StopRequested, WriteError
 from simulations import processes
 from simulations.baseline_files import BaselineFiles, Tests
 from simulations.baselines import Task, baseline_tasks, train_baseline
@@ -80,19 +80,23 @@ def work(scenario: Scenario, dataset: Dataset, files: BaselineFiles) -> None:
         if files.claim(task):
             try:
                 files.save(train_baseline(scenario, dataset, task, lambda done: _tell(scenario, files, tasks, done)))
-            except StopRequested:
+            except (StopRequested, WriteError):  # a full disk costs all others, too
                 raise
             except Exception as fault:  # a plug-in may be a user's own: whatever it raises costs this baseline only
                 files.save_failure(task, fault)
 
 
 def finish(scenario: Scenario, dataset: Dataset, crew: Crew) -> Outcome:
-    """Wait for the helpers, train what they left (all, where there are none), and read what came of every baseline."""
+    """Wait for the helpers, train what they left (all, where there are none), and read what came of every baseline.
+
+    Raises:
+        WriteError: a baseline that was trained cannot be stored.
+    """
     tasks = baseline_tasks(scenario, dataset)
     for helper in crew.helpers:
-        while helper.poll(_POLL_SECONDS) is None:
-            _tell(scenario, crew.files, tasks)
+        _await(scenario, crew, tasks, helper)
     work(scenario, dataset, crew.files)
+    _retry(scenario, crew, tasks)
     if tasks:
         _tell(scenario, crew.files, tasks)
     found = {task: crew.files.tests(task) for task in tasks}
@@ -109,6 +113,21 @@ def finish(scenario: Scenario, dataset: Dataset, crew: Crew) -> Outcome:
             if helper.returncode
         ],
     )
+
+
+def _await(scenario: Scenario, crew: Crew, tasks: list[Task], helper: processes.Process) -> None:
+    while helper.poll(_POLL_SECONDS) is None:
+        _tell(scenario, crew.files, tasks)
+
+
+def _retry(scenario: Scenario, crew: Crew, tasks: list[Task]) -> None:
+    """Train once more what helpers died of, in another helper: this process must outlive a lack of memory."""
+    left = [task for task in tasks if not crew.files.ended(task)]
+    if left and crew.helpers:
+        for task in left:
+            crew.files.release(task)
+        crew.helpers.append(_start(scenario, crew.files, len(crew.helpers)))
+        _await(scenario, crew, tasks, crew.helpers[-1])
 
 
 def _tell(scenario: Scenario, files: BaselineFiles, tasks: list[Task], rounds_of_mine: int = 0) -> None:

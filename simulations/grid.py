@@ -3,13 +3,16 @@
 In one process, messages wait in a queue until their replies are asked for; each pull runs one of them, so that no
 more than one reply is made ahead of the reader and a stop request is honoured between two sites. With worker
 processes they are answered as workers are free, in the order in which they were pushed.
+
+Train messages that are pushed in one call are a batch: a function of the app (``together``) trains their sites at once,
+and gives back what answers each of them.
 """
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 
-from flwr.app import Context, Message, RecordDict, UserConfig
+from flwr.app import Context, Message, MessageType, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
@@ -17,6 +20,9 @@ from flwr.supercore.task_identity import TaskIdentity
 from medfed import events
 from simulations.pool import Pool
 from simulations.worker import answer, load
+
+Answer = Callable[[Message, Context], Message]
+Together = Callable[[Sequence[Message], Sequence[Context]], Sequence[Answer]]
 
 _SERVER_NODE = 1
 _FIRST_SITE_NODE = 2
@@ -32,6 +38,7 @@ class _MachineGrid(Grid):
         self._sites = {_FIRST_SITE_NODE + i: site for i, site in enumerate(sorted(node_configs))}
         self._configs = {node: dict(node_configs[site]) for node, site in self._sites.items()}
         self._numbers = itertools.count(1)
+        self._batches = False
 
     def __enter__(self) -> "_MachineGrid":
         return self
@@ -50,13 +57,16 @@ class _MachineGrid(Grid):
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Queue messages; the ids are counted up."""
-        pushed = []
-        for message in messages:
-            message_id = str(next(self._numbers))
-            message.metadata.__dict__["_message_id"] = message_id
-            self._queue_up(message)
-            pushed.append(message_id)
-        return pushed
+        given = list(messages)
+        for message in given:
+            message.metadata.__dict__["_message_id"] = str(next(self._numbers))
+        all_train = all(message.metadata.message_type == MessageType.TRAIN for message in given)
+        if self._batches and len(given) > 1 and all_train:
+            self._queue_batch(given)
+        else:
+            for message in given:
+                self._queue_up(message)
+        return [message.metadata.message_id for message in given]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """Wait for every reply; ``timeout`` cannot interrupt a site and is not used."""
@@ -73,6 +83,9 @@ class _MachineGrid(Grid):
         raise NotImplementedError
 
     def _queue_up(self, message: Message) -> None:
+        raise NotImplementedError
+
+    def _queue_batch(self, messages: list[Message]) -> None:
         raise NotImplementedError
 
     def _announce(self, message: Message) -> None:
@@ -96,17 +109,27 @@ class _MachineGrid(Grid):
 class InProcessGrid(_MachineGrid):
     """Everything in this process; ``node_configs`` gives each site's own configuration by site name.
 
-    It is a :class:`server.exchange.LocalGrid`.
+    It is a :class:`server.exchange.LocalGrid`. ``together`` trains the sites of a batch; without it there are none.
     """
 
-    def __init__(self, client_app: ClientApp, node_configs: Mapping[str, UserConfig]) -> None:
+    def __init__(
+        self, client_app: ClientApp, node_configs: Mapping[str, UserConfig], together: Together | None = None
+    ) -> None:
         super().__init__(node_configs)
-        self._app = client_app
+        self._app, self._together = client_app, together
+        self._batches = together is not None
         self._contexts = {node: Context(1, node, config, RecordDict(), {}) for node, config in self._configs.items()}
         self._queue: dict[str, Message] = {}
+        self._mates: dict[str, list[Message]] = {}  # by message id: its batch, until one of them is asked for
+        self._answers: dict[str, Answer] = {}  # by message id: of a batch that was trained
 
     def _queue_up(self, message: Message) -> None:
         self._queue[message.metadata.message_id] = message
+
+    def _queue_batch(self, messages: list[Message]) -> None:
+        for message in messages:
+            self._queue_up(message)
+            self._mates[message.metadata.message_id] = messages
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Run the first queued message among ``message_ids`` and return its reply."""
@@ -122,13 +145,28 @@ class InProcessGrid(_MachineGrid):
     def cancel(self, message_id: str) -> None:
         """Forget a queued message."""
         self._queue.pop(message_id, None)
+        self._answers.pop(message_id, None)
 
     def wait(self, seconds: float) -> None:
         """Not at all: the next pull runs a message."""
 
     def _run(self, message: Message) -> Message:
-        self._announce(message)
-        return answer(self._app, message, self._contexts[message.metadata.dst_node_id])
+        message_id = message.metadata.message_id
+        if message_id in self._mates:
+            self._train(self._mates[message_id])
+        elif message_id not in self._answers:
+            self._announce(message)
+        answering = self._answers.pop(message_id, self._app)
+        return answer(answering, message, self._contexts[message.metadata.dst_node_id])
+
+    def _train(self, batch: list[Message]) -> None:
+        assert self._together is not None
+        for message in batch:
+            self._announce(message)
+            del self._mates[message.metadata.message_id]
+        answers = self._together(batch, [self._contexts[message.metadata.dst_node_id] for message in batch])
+        for message, answering in zip(batch, answers, strict=True):
+            self._answers[message.metadata.message_id] = answering
 
 
 class PoolGrid(_MachineGrid):
@@ -140,18 +178,25 @@ class PoolGrid(_MachineGrid):
         client_app: ``module:attribute``, imported by the workers.
         node_configs: each site's own configuration by site name.
         workers: number of processes; they are started as messages come.
+        together: ``module:attribute`` of what trains the sites of a batch; empty: there are no batches.
     """
 
-    def __init__(self, client_app: str, node_configs: Mapping[str, UserConfig], workers: int) -> None:
+    def __init__(
+        self, client_app: str, node_configs: Mapping[str, UserConfig], workers: int, together: str = ""
+    ) -> None:
         super().__init__(node_configs)
-        self._pool = Pool(client_app, workers)
+        self._batches = bool(together)
+        self._pool = Pool(client_app, workers, together)
 
     def close(self) -> None:
         """End the workers, at once if they are busy."""
         self._pool.close()
 
     def _queue_up(self, message: Message) -> None:
-        self._pool.submit(message, self._configs[message.metadata.dst_node_id])
+        self._queue_batch([message])
+
+    def _queue_batch(self, messages: list[Message]) -> None:
+        self._pool.submit(messages, [self._configs[message.metadata.dst_node_id] for message in messages])
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """The replies among ``message_ids`` that are there."""
@@ -164,7 +209,7 @@ class PoolGrid(_MachineGrid):
         return self._pool.queued(message_id)
 
     def cancel(self, message_id: str) -> None:
-        """Forget a message; a worker that hangs on it is killed, and another started when it is needed."""
+        """Forget a message and its batch; a worker that hangs on it is killed, another started when it is needed."""
         self._pool.cancel(message_id)
 
     def wait(self, seconds: float) -> None:
@@ -172,14 +217,17 @@ class PoolGrid(_MachineGrid):
         self._pool.wait(seconds)
 
 
-def local_grid(client_app: str, node_configs: Mapping[str, UserConfig], workers: int) -> InProcessGrid | PoolGrid:
+def local_grid(
+    client_app: str, node_configs: Mapping[str, UserConfig], workers: int, together: str = ""
+) -> InProcessGrid | PoolGrid:
     """One worker is this process; more are processes, at most one per site. To be closed, as a context manager.
 
     Args:
         client_app: ``module:attribute``.
         node_configs: each site's own configuration by site name.
         workers: at least 1; the number changes no reply.
+        together: ``module:attribute`` of what trains the sites of a batch; empty: each is trained by itself.
     """
     if workers == 1:
-        return InProcessGrid(load(client_app), node_configs)
-    return PoolGrid(client_app, node_configs, min(workers, max(1, len(node_configs))))
+        return InProcessGrid(load(client_app), node_configs, load(together) if together else None)
+    return PoolGrid(client_app, node_configs, min(workers, max(1, len(node_configs))), together)

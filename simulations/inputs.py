@@ -6,6 +6,10 @@ from medfed.config import Scenario
 from medfed.data.dataset import Dataset, open_dataset
 from medfed.data.location import resolve_path
 from medfed.errors import ScenarioError
+from medfed.models.initial import initial_model
+from medfed.tracking.enforcer import check_trackers
+from server.scenario_checks import check_federation
+from simulations.vectorise import check_vectorise
 
 
 def check_inputs(scenario: Scenario) -> tuple[Scenario, Dataset]:
@@ -14,6 +18,7 @@ def check_inputs(scenario: Scenario) -> tuple[Scenario, Dataset]:
     Raises:
         ScenarioError, DataError: something does not fit.
     """
+    check_trackers(scenario.tracking.trackers)
     if not scenario.data.path:
         raise ScenarioError('key "data.path": is missing; a simulation needs a manifest (.csv) or MedMNIST file (.npz)')
     dataset = open_dataset(resolve_path(scenario.data.path), scenario.data, scenario.model_task, scenario.seed)
@@ -32,7 +37,12 @@ def check_inputs(scenario: Scenario) -> tuple[Scenario, Dataset]:
         raise ScenarioError(f'key "federation.sites_per_round": expected 1 to {num_training}, or 0 for all; {got}')
     _try_model(scenario)
     sites = tuple(sorted(expected))
-    return scenario.model_copy(update={"federation": scenario.federation.model_copy(update={"sites": sites})}), dataset
+    federation = scenario.federation.model_copy(update={"sites": sites})
+    complete = scenario.model_copy(update={"federation": federation})
+    model = initial_model(complete)
+    check_federation(complete, model)
+    check_vectorise(complete, model)
+    return complete, dataset
 
 
 def _try_model(scenario: Scenario) -> None:

@@ -1,14 +1,16 @@
 """A pool of worker processes, fed by a thread, so that none waits while the main process folds an update.
 
 A worker is started when there is work for it, and taken out when it died; the message that it worked on is tried once
-more by another. Only the thread touches the workers; what both threads touch lies behind ``_changed``.
+more by another; a batch of messages (:class:`simulations.worker_handle.Task`) that fails twice is then taken apart,
+so that it costs only the site that it dies of. Only the thread touches the workers; what both threads touch lies
+behind ``_changed``.
 """
 
 import os
 import selectors
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from flwr.app import Message, UserConfig
 
@@ -17,10 +19,10 @@ from simulations.worker_handle import TRIES, Task, Worker, death
 
 
 class Pool:
-    """At most ``size`` workers for the ClientApp ``module:attribute``."""
+    """At most ``size`` workers for the ClientApp ``module:attribute``; ``together`` trains the sites of a batch."""
 
-    def __init__(self, app: str, size: int) -> None:
-        self._app, self._size = app, size
+    def __init__(self, app: str, size: int, together: str = "") -> None:
+        self._app, self._size, self._together = app, size, together
         self._changed = threading.Condition()
         self._queue: deque[Task] = deque()
         self._open: dict[str, Task] = {}  # by message id: in the queue or running
@@ -37,11 +39,11 @@ class Pool:
 
     # ---- called by the main thread
 
-    def submit(self, message: Message, config: UserConfig) -> None:
-        """Queue a message that has an id."""
-        task = Task(message, config)
+    def submit(self, messages: Sequence[Message], configs: Sequence[UserConfig]) -> None:
+        """Queue messages that have ids, as one task."""
+        task = Task(list(messages), list(configs))
         with self._changed:
-            self._open[task.id] = task
+            self._open |= dict.fromkeys(task.ids, task)
             self._queue.append(task)
         os.write(self._wake, b"x")
 
@@ -49,7 +51,7 @@ class Pool:
         """The messages that a worker began since the last call."""
         with self._changed:
             begun, self._started = self._started, []
-        return [task.message for task in begun]
+        return [message for task in begun for message in task.messages]
 
     def replies(self, message_ids: Iterable[str]) -> list[Message]:
         """Those replies that are there; each is given out once."""
@@ -65,7 +67,7 @@ class Pool:
             return task is not None and not task.running
 
     def cancel(self, message_id: str) -> None:
-        """Forget a message; the worker that works on it is killed."""
+        """Forget a message, and the rest of its batch; the worker that works on it is killed."""
         with self._changed:
             self._replies.pop(message_id, None)
             task = self._open.pop(message_id, None)
@@ -125,7 +127,7 @@ class Pool:
             worker.take(task)
 
     def _hire(self) -> Worker:
-        worker = Worker(self._app)
+        worker = Worker(self._app, self._together)
         self._selector.register(worker.channel, selectors.EVENT_READ, worker)
         self._selector.register(worker.process.status, selectors.EVENT_READ, worker)
         self._workers.append(worker)
@@ -140,9 +142,10 @@ class Pool:
         except EOFError:
             self._bury(worker)
             return
-        task, worker.task = worker.task, None
-        assert task is not None
-        self._reply(task, unpacked(values, files))
+        worker.num_open -= 1
+        if not worker.num_open:
+            worker.task = None
+        self._reply(unpacked(values, files))
 
     def _bury(self, worker: Worker) -> None:
         self._selector.unregister(worker.channel)
@@ -155,13 +158,22 @@ class Pool:
             with self._changed:
                 task.running = False
                 self._queue.appendleft(task)
+        elif len(task.messages) > 1:
+            self._take_apart(task)
         else:
-            self._reply(task, Message(death(returncode), reply_to=task.message))
+            self._reply(Message(death(returncode), reply_to=task.messages[0]))
 
-    def _reply(self, task: Task, reply: Message) -> None:
+    def _take_apart(self, batch: Task) -> None:
         with self._changed:
-            if self._open.pop(task.id, None) is not None:
-                self._replies[task.id] = reply
+            left = {part.ids[0]: part for part in batch.singly() if part.ids[0] in self._open}
+            self._open |= left
+            self._queue.extendleft(reversed(left.values()))
+
+    def _reply(self, reply: Message) -> None:
+        message_id = reply.metadata.reply_to_message_id
+        with self._changed:
+            if self._open.pop(message_id, None) is not None:
+                self._replies[message_id] = reply
                 self._changed.notify_all()
 
     def _kill_cancelled(self) -> None:

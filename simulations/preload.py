@@ -7,6 +7,7 @@ from medfed.registry import KINDS
 _MODULES = (
     "torch._dynamo",
     "client.app",
+    "client.batch",
     "simulations.crew",
     "simulations.worker",
 )  # the first: by an optimizer's step

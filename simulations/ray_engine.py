@@ -15,6 +15,7 @@ import socket
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,7 +35,6 @@ _CLIENT_RESOURCES = {
     "num_cpus": 1,
     "num_gpus": 0.0,
     "max_restarts": -1,  # without it, every round after an actor's death loses most of its sites
-    "max_task_retries": 1,  # a site whose actor died is tried once more, as by the pool of processes
 }
 
 
@@ -42,7 +42,7 @@ class EngineError(MedfedError):
     """Ray is not there, or cannot be reached."""
 
 
-class EngineLost(EngineError):
+class EngineLostError(EngineError):
     """Ray ended before the run did; what was finished is in the folder."""
 
     exit_code = QuorumError.exit_code
@@ -69,7 +69,9 @@ class RayEngine:
         if self.address:
             _knock(self.address)
 
-    def run(self, server_app: ServerApp, scenario: Scenario, run_config: UserConfig, folder: Path, workers: int) -> None:
+    def run(
+        self, server_app: ServerApp, scenario: Scenario, run_config: UserConfig, folder: Path, workers: int
+    ) -> None:
         """Run ``server_app`` to its end; its exceptions come out as they are.
 
         Args:
@@ -87,7 +89,8 @@ class RayEngine:
         places = {"MEDFED_DATA": str(resolve_path(scenario.data.path)), "MEDFED_HOME": str(folder.absolute() / "sites")}
         server = _Server(server_app, run_config)
         with _ray(self.address, workers, places) as num_actors, _quiet("flwr"):
-            _check_machines([places["MEDFED_DATA"], str(folder.absolute())])
+            if self.address:
+                _check_machines([places["MEDFED_DATA"], str(folder.absolute())])
             server.num_actors = num_actors
             try:
                 run_simulation(
@@ -98,7 +101,7 @@ class RayEngine:
                 )
             except Exception as fault:
                 if server.fault is None:
-                    raise EngineLost(f"engine ray: ended before the run did: {_root(fault)}") from fault
+                    raise EngineLostError(f"engine ray: ended before the run did: {_root(fault)}") from fault
             finally:
                 server.end()
         if server.fault is not None:
@@ -163,7 +166,8 @@ def _ray(address: str, workers: int, variables: dict[str, str]) -> Iterator[int]
         surroundings = {"env_vars": variables | {"PYTHONPATH": _path()}, "working_dir": empty}
         try:
             try:
-                ray.init(runtime_env=surroundings, log_to_driver=False, logging_level=logging.CRITICAL, **where)
+                with warnings.catch_warnings(action="ignore", category=FutureWarning):  # Ray's, of a later version
+                    ray.init(runtime_env=surroundings, log_to_driver=False, logging_level=logging.CRITICAL, **where)
                 num_actors = pool_size_from_resources(_CLIENT_RESOURCES)
             except Exception as fault:  # many kinds: another version of Ray or Python, no memory, no free CPU
                 raise EngineError(f"engine ray: Ray does not start: {_root(fault)}") from fault
@@ -187,7 +191,7 @@ def _check_machines(paths: list[str]) -> None:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    for node in ray.nodes():
+    for node in ray.nodes():  # type: ignore[no-untyped-call]
         if node["Alive"] and node["Resources"].get("CPU"):
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             look = ray.remote(missing_here).options(num_cpus=0, scheduling_strategy=there)

@@ -11,6 +11,7 @@ from flwr.app import Context, Message
 from simulations.worker import answer, load
 
 _EXIT_HUNG = 1
+_GRACE_SECONDS = 5.0  # the round loop gives up first, so that the message is not sent once more
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class RaySite:
     def __call__(self, message: Message, context: Context) -> Message:
         """The reply, or the fault as one line with its traceback."""
         logging.getLogger("client").addHandler(logging.NullHandler())  # a fault's traceback is in the reply
-        watchdog = threading.Timer(self.deadline_seconds, os._exit, [_EXIT_HUNG])
+        watchdog = threading.Timer(self.deadline_seconds + _GRACE_SECONDS, os._exit, [_EXIT_HUNG])
         watchdog.daemon = True
         watchdog.start()
         try:

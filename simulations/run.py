@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from flwr.app import Context, RecordDict, UserConfig
@@ -10,7 +11,8 @@ from medfed import events
 from medfed.config import Scenario, load_scenario
 from medfed.data.dataset import Dataset
 from medfed.data.location import resolve_path
-from medfed.files import file_name
+from medfed.errors import RunFolderError, WriteError
+from medfed.files import file_name, writing
 from medfed.report.page import render_run
 from medfed.results import RunResult, Status, Summary
 from medfed.run_folder import STOP_FILE, RunFolder, check_free, is_complete, make_folder, read_scenario
@@ -21,6 +23,8 @@ from simulations.compare import add_baselines
 from simulations.examples import save_examples
 from simulations.grid import local_grid
 from simulations.inputs import check_inputs
+from simulations.ray_engine import RayEngine
+from simulations.vectorise import refuse_batches
 
 
 def simulate(
@@ -30,6 +34,7 @@ def simulate(
     overwrite: bool = False,
     listener: events.Listener | None = None,
     command: str = "medfed.simulate",
+    engine: RayEngine | None = None,
 ) -> RunResult:
     """Train across the sites of a scenario, train the baselines, compare, and write ``out/<name>``.
 
@@ -39,12 +44,13 @@ def simulate(
         overwrite: replace an earlier run of the same name.
         listener: hears of progress (:mod:`medfed.events`); may raise ``StopRequested``.
         command: what the user typed, for the record.
+        engine: where sites train in the place of this machine's processes; it changes no number.
 
     Returns:
         The finished run; ``status`` is COMPLETED or DEGRADED.
 
     Raises:
-        ScenarioError, DataError, RunFolderError: bad input, found before anything is written.
+        ScenarioError, DataError, RunFolderError, EngineError: bad input, found before anything is written.
         QuorumError, StopRequested: the run was stopped; its folder holds what was finished.
     """
     started = time.monotonic()
@@ -53,17 +59,27 @@ def simulate(
     folder = Path(out) / scenario.name
     check_free(folder, overwrite)
     scenario, dataset = check_inputs(scenario)
+    if engine is not None:
+        refuse_batches(scenario)
+        engine.check()
     make_folder(folder, scenario)
-    return _complete(scenario, dataset, folder, listener, command, started)
+    return _complete(scenario, dataset, folder, listener, command, started, engine)
 
 
-def resume(folder: str | Path, *, listener: events.Listener | None = None, command: str = "medfed.resume") -> RunResult:
+def resume(
+    folder: str | Path,
+    *,
+    listener: events.Listener | None = None,
+    command: str = "medfed.resume",
+    engine: RayEngine | None = None,
+) -> RunResult:
     """Go on with a run that was stopped or killed, from its last complete round; one that is complete stays as it is.
 
     Args:
         folder: the run's folder; its scenario is the one that it holds.
         listener: as in :func:`simulate`.
         command: as in :func:`simulate`.
+        engine: as in :func:`simulate`; it may be another than before.
 
     Raises:
         RunFolderError: it is no run's folder, or is damaged. Else as :func:`simulate`.
@@ -73,8 +89,11 @@ def resume(folder: str | Path, *, listener: events.Listener | None = None, comma
     scenario, dataset = check_inputs(read_scenario(folder))
     if is_complete(folder):
         return RunResult.load(folder)
+    if engine is not None:
+        refuse_batches(scenario)
+        engine.check()
     (folder / STOP_FILE).unlink(missing_ok=True)
-    return _complete(scenario, dataset, folder, listener, command, started)
+    return _complete(scenario, dataset, folder, listener, command, started, engine)
 
 
 def _complete(
@@ -84,13 +103,17 @@ def _complete(
     listener: events.Listener | None,
     command: str,
     started: float,
+    engine: RayEngine | None,
 ) -> RunResult:
     """Run what is missing in ``folder``: rounds, baselines, page."""
     try:
         with events.listening(listener or (lambda event: None)):
-            summary = _run(scenario, dataset, folder, command)
+            summary = _run(scenario, dataset, folder, command, engine)
+    except RunFolderError:  # damaged: left as it is
+        raise
     except BaseException as reason:
-        _mark_stopped(folder, reason)
+        with suppress(WriteError):  # where the disk is full, one line about it is enough
+            _mark_stopped(folder, reason)
         raise
     RunFolder(folder).write_summary(_timed(summary, started))
     render_run(folder)
@@ -102,15 +125,16 @@ def _timed(summary: Summary, started: float) -> Summary:
     return summary.model_copy(update={"seconds": time.monotonic() - started})
 
 
-def _run(scenario: Scenario, dataset: Dataset, folder: Path, command: str) -> Summary:
+def _run(scenario: Scenario, dataset: Dataset, folder: Path, command: str, engine: RayEngine | None) -> Summary:
     """Everything but the page; the summary is not written yet."""
     baselines_folder = folder / "baselines"
     workers = scenario.engine.workers or len(os.sched_getaffinity(0))
     num_helpers = min(workers, len(baseline_tasks(scenario, dataset))) if workers > 1 else 0
     with crew.hired(scenario, baselines_folder, num_helpers) as hired:
-        _federate(scenario, folder, command, workers)
+        _federate(scenario, folder, command, workers, engine)
         outcome = crew.finish(scenario, dataset, hired)
-    save_examples(scenario, dataset, folder)
+    with writing(folder / "figures"):
+        save_examples(scenario, dataset, folder)
     summary = RunResult.load(folder).summary
     if outcome.tests:
         summary = add_baselines(scenario, summary, outcome.tests)
@@ -141,8 +165,8 @@ def _unequal_work(scenario: Scenario, dataset: Dataset) -> list[str]:
     return [f"federation.sites_per_round = {asked}: baselines train in every round, so they took more steps per site"]
 
 
-def _federate(scenario: Scenario, folder: Path, command: str, workers: int) -> None:
-    """Run the ServerApp on a grid in this machine, as a runtime of Flower would."""
+def _federate(scenario: Scenario, folder: Path, command: str, workers: int, engine: RayEngine | None) -> None:
+    """Run the ServerApp on a grid in this machine, as a runtime of Flower would, or on ``engine``."""
     data = str(resolve_path(scenario.data.path))
     configs = {site: _node_config(folder, site, data) for site in scenario.federation.sites}
     run_config: UserConfig = {
@@ -151,7 +175,10 @@ def _federate(scenario: Scenario, folder: Path, command: str, workers: int) -> N
         "command": command,
         "resume": True,
     }
-    with local_grid("client.app:app", configs, workers) as grid:
+    if engine is not None:
+        engine.run(server_app, scenario, run_config, folder, workers)
+        return
+    with local_grid("client.app:app", configs, workers, together="client.batch:together") as grid:
         server_app(grid, Context(1, 1, {}, RecordDict(), run_config))
 
 

@@ -5,6 +5,7 @@ whoever gets its descriptor. Such a file needs no folder, is not bounded by the 
 container), and is gone with the last process that holds it, however that process ends.
 """
 
+import ctypes
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from flwr.app import Array, ArrayRecord, RecordDict
 
+_MADV_POPULATE_READ = 22  # linux/mman.h
 _ALIGNMENT = 64  # bytes; that of torch's own allocator
 _ATTRIBUTE = "_medfed_shared"
 
@@ -108,12 +110,22 @@ def _array(place: ArrayLayout, memory: memoryview) -> Array:
     return array
 
 
+def _populate(memory: torch.Tensor) -> None:
+    """Map all pages now, by one call that lets other threads run, and not one by one when they are read.
+
+    A kernel before Linux 5.14 refuses; the pages are then mapped when they are read.
+    """
+    start = memory.data_ptr()
+    ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(memory.numel()), _MADV_POPULATE_READ)
+
+
 def _mapped(file: int, size: int) -> memoryview:
     """Map a file copy-on-write and close it. Not by ``mmap``, which keeps a descriptor open for every mapping."""
     try:
         if not size:
             return memoryview(b"")
         found = torch.from_file(f"/proc/self/fd/{file}", shared=False, size=size, dtype=torch.uint8)
+        _populate(found)
         return memoryview(found.numpy())  # type: ignore[arg-type]  # an ndarray is a buffer
     finally:
         os.close(file)

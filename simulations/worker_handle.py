@@ -16,37 +16,47 @@ _CLIENT_APP_CRASHED = 8  # flwr.common.constant.ErrorCode
 
 @dataclass(eq=False)
 class Task:
-    """A message to be answered by the node of this configuration. ``tries``: how often a worker began."""
+    """Messages for one worker, each to be answered by the node of its configuration.
 
-    message: Message
-    config: UserConfig
+    More than one are a batch, whose sites are trained together. ``tries``: how often a worker began.
+    """
+
+    messages: list[Message]
+    configs: list[UserConfig]
     tries: int = 0
     running: bool = False
     cancelled: bool = False
 
     @property
-    def id(self) -> str:
-        """The message's."""
-        return self.message.metadata.message_id
+    def ids(self) -> list[str]:
+        """The messages'."""
+        return [message.metadata.message_id for message in self.messages]
+
+    def singly(self) -> list["Task"]:
+        """A task for each message."""
+        return [Task([message], [config]) for message, config in zip(self.messages, self.configs, strict=True)]
 
 
 class Worker:
     """A worker process as the pool sees it, and the task that it works on."""
 
-    def __init__(self, app: str) -> None:
+    def __init__(self, app: str, together: str) -> None:
         self.channel, theirs = Channel.pair()
         try:
-            self.process = processes.start("simulations.worker:serve", [app], [theirs.fileno()])
+            self.process = processes.start("simulations.worker:serve", [app, together], [theirs.fileno()])
         finally:
             theirs.close()
         self.task: Task | None = None
+        self.num_open = 0  # replies to come
 
     def take(self, task: Task) -> None:
         """Begin ``task``; a worker that is dead is found out by whoever waits for it."""
-        self.task = task
-        values, shared = packed(task.message, keep=True)
+        self.task, self.num_open = task, len(task.messages)
         with suppress(OSError):
-            self.channel.send((values, task.config), [record.file.fileno() for record in shared])
+            self.channel.send(self.num_open)
+            for message, config in zip(task.messages, task.configs, strict=True):
+                values, shared = packed(message, keep=True)
+                self.channel.send((values, config), [record.file.fileno() for record in shared])
 
     def close(self) -> int:
         """End it, at once if it is busy; the exit code."""

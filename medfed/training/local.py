@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from medfed.config import Scenario
 from medfed.errors import DivergedError
@@ -59,6 +60,33 @@ def batches(
             yield positions.astype(np.int64)
 
 
+def training_batches(
+    images: ImageSet, scenario: Scenario, site: str, round_number: int, num_steps: int
+) -> Iterator[tuple[Float[Tensor, "batch channel height width"], Int[Tensor, "batch ..."]]]:
+    """Transformed images and targets of every step of a site's round; the streams are named by site and round."""
+    training = scenario.training
+    noise = torch_generator(scenario.seed, site, round_number, "transforms")
+    order = numpy_generator(scenario.seed, site, round_number, "batches")
+    for positions in batches(len(images), training.batch_size, num_steps, order):
+        inputs, targets = images.batch(positions)
+        for transform in training.transforms:
+            inputs, targets = transform(inputs, targets, noise)
+        yield inputs, targets
+
+
+def mean_loss(total: float, num_steps: int, site: str, round_number: int) -> float:
+    """The mean over steps.
+
+    Raises:
+        DivergedError: it is not finite.
+    """
+    mean = total / num_steps
+    if not math.isfinite(mean):
+        where = f"site {site}, round {round_number}"
+        raise DivergedError(f"{where}: the training loss is {mean}; lower training.optimizer.lr")
+    return mean
+
+
 def train_local(
     model: nn.Module,
     images: ImageSet,
@@ -86,19 +114,14 @@ def train_local(
     steps = steps_per_round(training, len(images)) if num_steps is None else num_steps
     counts = torch.tensor(images.class_counts(len(scenario.task.classes)))
     optimizer = training.optimizer(model.parameters(), lr_scale(training, round_number))
-    noise = torch_generator(scenario.seed, site, round_number, "transforms")
-    order = numpy_generator(scenario.seed, site, round_number, "batches")
     total = 0.0
     model.train()
     if scenario.federation.batch_norm == "frozen":
         freeze_batch_norm(model)
     with torch.random.fork_rng(devices=[]):
-        # For dropout and the like. Not torch.manual_seed, which takes 100 times as long to seed devices that are not there.
+        # For dropout and the like. Not torch.manual_seed, which takes 100 times as long: it seeds absent devices, too.
         torch.default_generator.manual_seed(derive_seed(scenario.seed, site, round_number, "layers"))
-        for positions in batches(len(images), training.batch_size, steps, order):
-            inputs, targets = images.batch(positions)
-            for transform in training.transforms:
-                inputs, targets = transform(inputs, targets, noise)
+        for inputs, targets in training_batches(images, scenario, site, round_number, steps):
             optimizer.zero_grad(set_to_none=True)
             with forward_in(training.precision):
                 logits = model(inputs)
@@ -108,8 +131,4 @@ def train_local(
                 correct(model)
             optimizer.step()
             total += float(loss.detach())
-    mean = total / steps
-    if not math.isfinite(mean):
-        where = f"site {site}, round {round_number}"
-        raise DivergedError(f"{where}: the training loss is {mean}; lower training.optimizer.lr")
-    return LocalResult(steps, len(images), mean)
+    return LocalResult(steps, len(images), mean_loss(total, steps, site, round_number))

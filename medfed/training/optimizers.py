@@ -1,7 +1,7 @@
 """Optimizers: the table, and how a scenario's fields become a torch optimizer."""
 
 from collections.abc import Iterable
-from typing import Annotated, Protocol, runtime_checkable
+from typing import Annotated, ClassVar, Protocol, runtime_checkable
 
 import torch
 from pydantic import Field, model_validator
@@ -16,7 +16,11 @@ Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 @runtime_checkable
 class Optimizer(Protocol):
-    """A rule that turns gradients into steps."""
+    """A rule that turns gradients into steps.
+
+    One whose step of a value depends on that value's own gradients alone may say so by ``elementwise = True`` (a class
+    variable): it can then train the weights of several sites in one tensor (``engine.vectorise``).
+    """
 
     def __call__(self, parameters: Iterable[nn.Parameter], lr_scale: float) -> torch.optim.Optimizer:
         """A fresh optimizer, without state, at ``lr_scale`` times its learning rate (1 = as written)."""
@@ -31,6 +35,8 @@ class SGD:
         weight_decay: L2 penalty, added to the gradient.
         nesterov: look ahead along the momentum; needs ``momentum`` above 0.
     """
+
+    elementwise: ClassVar[bool] = True
 
     lr: LearningRate = 0.01
     momentum: Decay = 0.0
@@ -61,6 +67,8 @@ class AdamW:
     Attributes:
         betas: decay of the first and the second moment.
     """
+
+    elementwise: ClassVar[bool] = True
 
     lr: LearningRate = 1e-3
     betas: tuple[Decay, Decay] = (0.9, 0.999)

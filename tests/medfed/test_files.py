@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from medfed.errors import WriteError
 from medfed.files import write_text_atomic
 
 
@@ -20,6 +21,7 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Monke
 
     (tmp_path / "a.json").write_text("old")
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(WriteError, match=r"a\.json: cannot be written: no space left; make room"):
         write_text_atomic(tmp_path / "a.json", "new")
     assert (tmp_path / "a.json").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]

@@ -62,7 +62,7 @@ def test_update_round_trip() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (RecordDict(), "must hold update and metrics"),
+        (RecordDict(), 'expected ArrayRecord "update"'),
         (
             RecordDict({"update": EMPTY, "metrics": MetricRecord({"num-examples": 1})}),
             "lacks num-steps, seconds",

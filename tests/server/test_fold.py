@@ -32,7 +32,7 @@ def test_fedavg_equals_flowers_own() -> None:
     for local, count in zip(locals_, counts, strict=True):
         update = Update("s", {"w": local["w"] - start["w"]}, count, 1, {})
         fold.add(update.tensors, strategy.weight(update))
-    ours, _ = strategy(start, Aggregate(fold.result(), {}, {}, 4, 4), {})
+    ours, _ = strategy(start, Aggregate(fold.result(), {}, {}, 4, 4, frozenset({"w"})), {})
     replies = [
         RecordDict({"arrays": ArrayRecord({"w": _array(local["w"])}), "metrics": MetricRecord({"num-examples": count})})
         for local, count in zip(locals_, counts, strict=True)

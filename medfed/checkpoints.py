@@ -1,0 +1,67 @@
+"""A complete round on disk: one folder of safetensors files, each of which says of which scenario it is."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from medfed.config import Scenario
+from medfed.errors import RunFolderError
+from medfed.params import load_metadata, load_weights, save_weights
+from medfed.types import Weights
+
+_FILES = {"weights": "model.safetensors", "state": "state.safetensors", "best": "best.safetensors"}
+_REMEDY = "restore the folder from a backup, or run the scenario anew with --overwrite"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A complete round: global weights, state of strategy and aggregator, weights of the best round if it is kept."""
+
+    round: int
+    weights: Weights
+    state: Weights
+    best: Weights = field(default_factory=dict)
+
+
+def damaged(path: Path, cause: str) -> RunFolderError:
+    """What is said of a file of a run that is not as it was written."""
+    return RunFolderError(f"{path}: is damaged: {' '.join(cause.split())[:200]}; {_REMEDY}")
+
+
+def _digest(scenario: Scenario) -> str:
+    return hashlib.sha256(scenario.travelling_text().encode()).hexdigest()
+
+
+def write_checkpoint(folder: Path, scenario: Scenario, checkpoint: Checkpoint) -> None:
+    """Write every part of ``checkpoint`` into ``folder``.
+
+    Raises:
+        WriteError: it cannot be written.
+    """
+    about = {"round": checkpoint.round, "scenario": _digest(scenario)}
+    for name, file in _FILES.items():
+        if name != "best" or checkpoint.best:
+            save_weights(folder / file, getattr(checkpoint, name), about)
+
+
+def read_checkpoint(folder: Path, scenario: Scenario) -> Checkpoint:
+    """The checkpoint in ``folder``, which is named by its round.
+
+    Raises:
+        RunFolderError: it cannot be read, or is of another scenario.
+    """
+    parts = {}
+    for name, file in _FILES.items():
+        path = folder / file
+        if name == "best" and not path.exists():
+            continue
+        try:
+            parts[name] = load_weights(path)
+            about = load_metadata(path)
+        except (OSError, SafetensorError, ValueError) as error:
+            raise damaged(path, str(error)) from error
+        if about.get("scenario") != _digest(scenario):
+            raise RunFolderError(f"{path}: is of another scenario than the scenario.toml of its run; {_REMEDY}")
+    return Checkpoint(int(folder.name), **parts)
