@@ -37,13 +37,17 @@ def _digest(scenario: Scenario) -> str:
 def write_checkpoint(folder: Path, scenario: Scenario, checkpoint: Checkpoint) -> None:
     """Write every part of ``checkpoint`` into ``folder``.
 
+    safetensors sorts the entries by name. Their own order is kept beside them: a rule that sees an update as one vector
+    sums in that order, and may remember such a vector.
+
     Raises:
         WriteError: it cannot be written.
     """
     about = {"round": checkpoint.round, "scenario": _digest(scenario)}
     for name, file in _FILES.items():
         if name != "best" or checkpoint.best:
-            save_weights(folder / file, getattr(checkpoint, name), about)
+            weights: Weights = getattr(checkpoint, name)
+            save_weights(folder / file, weights, about | {"order": list(weights)})
 
 
 def read_checkpoint(folder: Path, scenario: Scenario) -> Checkpoint:
@@ -58,9 +62,9 @@ def read_checkpoint(folder: Path, scenario: Scenario) -> Checkpoint:
         if name == "best" and not path.exists():
             continue
         try:
-            parts[name] = load_weights(path)
-            about = load_metadata(path)
-        except (OSError, SafetensorError, ValueError) as error:
+            weights, about = load_weights(path), load_metadata(path)
+            parts[name] = {entry: weights[entry] for entry in about["order"]}
+        except (OSError, SafetensorError, ValueError, KeyError) as error:
             raise damaged(path, str(error)) from error
         if about.get("scenario") != _digest(scenario):
             raise RunFolderError(f"{path}: is of another scenario than the scenario.toml of its run; {_REMEDY}")

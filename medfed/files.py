@@ -38,8 +38,10 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
     """A temporary file that takes the place of ``path`` when the block ends; after a failure the old one is there.
+
+    ``durable``: its name survives a power cut as well; the block must have synced what is in it.
 
     Raises:
         WriteError: it cannot be written.
@@ -50,6 +52,8 @@ def replacing(path: Path) -> Iterator[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             temporary.replace(path)
+            if durable:
+                sync_folder(path.parent)
     except BaseException:
         with suppress(OSError):  # what a full disk took of it would keep the disk full
             temporary.unlink(missing_ok=True)

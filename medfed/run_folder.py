@@ -15,6 +15,7 @@ from medfed.config import Scenario, parse_scenario
 from medfed.environment import describe_environment
 from medfed.errors import QuorumError, RunFolderError, ScenarioError, StopRequested
 from medfed.files import file_name, sync_folder, write_text_atomic, writing
+from medfed.lock import LOCK_FILE
 from medfed.params import save_weights
 from medfed.results import RoundResult, Status, Summary, write_json
 from medfed.types import Update, Weights
@@ -26,6 +27,9 @@ _SCENARIO = "scenario.toml"
 _ENVIRONMENT = "environment.json"
 _ROUNDS = "rounds.jsonl"
 _PAGE = "report.html"
+_BEFORE_A_RUN = {f"{_SCENARIO}.tmp", LOCK_FILE, "error.txt"}
+"""What a run leaves that was killed in its first moment, or could not begin (a sweep says there why)."""
+
 _SPOOL = "spool"
 _CHECKPOINTS = "checkpoints"
 
@@ -36,8 +40,7 @@ def check_free(folder: Path, overwrite: bool) -> None:
     Raises:
         RunFolderError: it exists and ``overwrite`` is false, or it is no run folder of ours.
     """
-    begun = f"{_SCENARIO}.tmp"  # all that a run leaves which was killed in its first moment
-    if not folder.exists() or (folder.is_dir() and all(entry.name == begun for entry in folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and {entry.name for entry in folder.iterdir()} <= _BEFORE_A_RUN):
         return
     if not (folder / _SCENARIO).is_file():
         raise RunFolderError(
@@ -97,7 +100,7 @@ def make_folder(folder: Path, scenario: Scenario) -> None:
         for entry in folder.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
-            elif entry.name != _SCENARIO:
+            elif entry.name not in (_SCENARIO, LOCK_FILE):
                 entry.unlink()
         write_text_atomic(folder / _SCENARIO, scenario.to_toml())
     except OSError as error:
@@ -178,8 +181,7 @@ class RunFolder:
         return found
 
     def truncate(self, count: int) -> None:
-        """Drop what a crash or a stop left of rounds after ``count``, and the page, which would pass for the last.
-        """
+        """Drop what a crash or a stop left of rounds after ``count``, and the page, which would pass for the last."""
         (self.path / _PAGE).unlink(missing_ok=True)
         lines = [result.model_dump_json() + "\n" for result in self.rounds(count)]
         write_text_atomic(self.path / _ROUNDS, "".join(lines))

@@ -17,10 +17,11 @@ _EXPECTED_METRICS: dict[str, frozenset[str]] = {
 }
 
 
-def check_update(update: Update, weights: Weights, num_train: int) -> None:
+def check_update(update: Update, weights: Weights, num_train: int, max_steps: int) -> None:
     """Refuse an update that does not fit the global ``weights``, or counts that cannot be.
 
-    ``num_train`` is how many images the site said it has when it joined: it cannot have trained on more.
+    ``num_train`` is how many images the site said it has when it joined: it cannot have trained on more, nor taken
+    more than the ``max_steps`` that the scenario asks of so many.
 
     Raises:
         UpdateError: names, shapes or dtypes differ, a value is not finite, or a count cannot be.
@@ -33,15 +34,15 @@ def check_update(update: Update, weights: Weights, num_train: int) -> None:
             f"{where}: tensor names differ from the global model: missing {missing[:3]}, unknown {extra[:3]}"
         )
     _check_tensors(where, update.tensors, weights)
-    if not 0 < update.num_examples <= num_train or update.num_steps <= 0:
+    if not 0 < update.num_examples <= num_train or not 0 < update.num_steps <= max_steps:
         raise UpdateError(
-            f"{where}: expected num-examples from 1 to {num_train} (what it joined with) and a positive num-steps, "
-            f"got {update.num_examples} and {update.num_steps}"
+            f"{where}: expected num-examples from 1 to {num_train} (what it joined with) and num-steps from 1 to "
+            f"{max_steps}, got {update.num_examples} and {update.num_steps}"
         )
 
 
-def check_extras(update: Update, expected: Sequence[str], weights: Weights) -> None:
-    """Refuse an update whose groups of extra tensors are not those expected, or do not fit the global ``weights``.
+def check_extras(update: Update, expected: Sequence[str], trained: Weights) -> None:
+    """Refuse an update whose groups of extra tensors are not those expected, each like the ``trained`` entries.
 
     Raises:
         UpdateError: says which group or tensor.
@@ -50,10 +51,10 @@ def check_extras(update: Update, expected: Sequence[str], weights: Weights) -> N
     if set(update.extras) != set(expected):
         raise UpdateError(f"{where}: expected extra tensors {sorted(expected)}, got {sorted(update.extras)}")
     for name, tensors in update.extras.items():
-        unknown = sorted(tensors.keys() - weights.keys())
-        if unknown:
-            raise UpdateError(f'{where}: extra tensors "{name}" have names that the model does not: {unknown[:3]}')
-        _check_tensors(f'{where}: extra tensors "{name}"', tensors, weights)
+        if tensors.keys() != trained.keys():
+            differing = sorted(tensors.keys() ^ trained.keys())
+            raise UpdateError(f'{where}: extra tensors "{name}" are not one for each trained entry: {differing[:3]}')
+        _check_tensors(f'{where}: extra tensors "{name}"', tensors, trained)
 
 
 def _check_tensors(where: str, tensors: Weights, weights: Weights) -> None:

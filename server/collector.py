@@ -2,16 +2,15 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from medfed.config import Scenario
-from medfed.errors import UpdateError
 from medfed.messages import Delivery
 from medfed.models.initial import trained_entries
 from medfed.params import unflatten
+from medfed.training.local import steps_per_round
 from medfed.types import Weights
 from robustness.aggregation.contract import RobustAggregator, StreamingAggregator
+from robustness.aggregation.median import CoordinateMedian
 from server.checks import check_extras, check_update
 from server.fold import MeanFold, MetricsFold
 from server.spool import Spool, SpoolRows
@@ -22,9 +21,10 @@ class Collector:
     """Takes updates in the order of site names; ``weights`` are what the stage started from."""
 
     def __init__(self, scenario: Scenario, weights: Weights, spool: Spool) -> None:
-        self._federation = scenario.federation
+        self._federation, self._training = scenario.federation, scenario.training
         self._parameters = trained_entries(scenario)
         self._weights = weights
+        self._trained = {name: value for name, value in weights.items() if name in self._parameters}
         self._spool = spool
         self._fold = MeanFold()
         self._extras = {name: MeanFold() for name in scenario.federation.strategy.extras}
@@ -47,13 +47,8 @@ class Collector:
             UpdateError: the update does not fit.
         """
         update, aggregator = delivery.update, self._federation.aggregator
-        check_update(update, self._weights, num_train)
-        check_extras(update, self._federation.strategy.extras, self._weights)
-        for name, fold in self._extras.items():
-            if fold.names and fold.names != update.extras[name].keys():
-                raise UpdateError(
-                    f'site {update.site}: extra tensors "{name}" have other names than those of other sites'
-                )
+        check_update(update, self._weights, num_train, steps_per_round(self._training, num_train))
+        check_extras(update, self._federation.strategy.extras, self._trained)
         weight = self._federation.strategy.weight(update)
         is_streaming = isinstance(aggregator, StreamingAggregator)
         if not from_spool and (self._spool.durable or not is_streaming):
@@ -79,14 +74,23 @@ class Collector:
         aggregator = self._federation.aggregator
         tensors = self._fold.result() if isinstance(aggregator, StreamingAggregator) else {}
         if isinstance(aggregator, RobustAggregator):
-            vector, state = self._robust(aggregator, state, draws)
-            tensors = unflatten(vector, self._weights)
+            tensors, state = self._robust(aggregator, state, draws)
         extras = {name: fold.result() for name, fold in self._extras.items()}
         metrics = self._metrics.result()
         return Aggregate(tensors, extras, metrics, len(self), num_sites, self._parameters), state
 
     def _robust(
         self, aggregator: RobustAggregator, state: Weights, draws: np.random.Generator
-    ) -> tuple[Float[Tensor, " value"], Weights]:
-        rows = SpoolRows(self._spool, list(self._sites), self._weights)
-        return aggregator(rows, torch.tensor(list(self._sites.values())), state, draws)
+    ) -> tuple[Weights, Weights]:
+        """The rule sees what is trained; of buffers, whose counts would drown every distance, the median is taken."""
+        weights = torch.tensor(list(self._sites.values()))
+        vector, state = aggregator(self._rows(self._trained), weights, state, draws)
+        found = unflatten(vector, self._trained)
+        buffers = {name: value for name, value in self._weights.items() if name not in self._trained}
+        if buffers:
+            median, _ = CoordinateMedian()(self._rows(buffers), weights, {}, draws)
+            found |= unflatten(median, buffers)
+        return {name: found[name] for name in self._weights}, state
+
+    def _rows(self, like: Weights) -> SpoolRows:
+        return SpoolRows(self._spool, list(self._sites), like)

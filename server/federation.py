@@ -156,15 +156,15 @@ def _advance(federation: Federation, progress: Progress, number: int) -> None:
 def _commit(
     federation: Federation, progress: Progress, shared: Weights, state: Weights, result: RoundResult, seconds: float
 ) -> None:
-    """Move ``progress`` on and write the round down; the checkpoint comes last, since it says that all is there."""
+    """Write the round down, the checkpoint last, since it says that all is there; then move ``progress`` on."""
     scenario, folder = federation.scenario, federation.folder
     result = result.model_copy(update={"seconds": seconds})
-    progress.weights, progress.state = progress.weights | shared, state
-    progress.rounds.append(result)
-    if scenario.evaluation.keep == "best" and best_round(progress.rounds, scenario.headline) == result.round:
-        progress.best = progress.weights
+    weights, rounds = progress.weights | shared, [*progress.rounds, result]
+    is_best = scenario.evaluation.keep == "best" and best_round(rounds, scenario.headline) == result.round
+    best = weights if is_best else progress.best
     folder.add_round(result)
-    folder.checkpoint(scenario, Checkpoint(result.round, progress.weights, progress.state, progress.best))
+    folder.checkpoint(scenario, Checkpoint(result.round, weights, state, best))
+    progress.weights, progress.state, progress.best, progress.rounds = weights, state, best, rounds
     if progress.tracking is not None:
         progress.tracking.add(result)
     losses = [site.loss for site in result.sites.values() if site.loss is not None]

@@ -10,7 +10,7 @@ from flwr.serverapp import Grid
 
 from medfed import events, messages
 from medfed.config import Scenario
-from medfed.errors import QuorumError, UpdateError
+from medfed.errors import DivergedError, QuorumError, UpdateError
 from medfed.messages import Delivery
 from medfed.params import group, prefixed
 from medfed.results import Failure, RoundResult, SiteRound
@@ -88,6 +88,7 @@ def run_round(federation: Federation, chosen: list[str], number: int, weights: W
     for stage in scenario.federation.strategy.stages(chosen, draws):
         _run_stage(federation, current, sorted(site for site in stage if site in roster.nodes))
     _require_quorum(scenario, current, len(chosen))
+    _require_finite(current)
     return Outcome(current.weights, current.state, _result(current))
 
 
@@ -142,7 +143,10 @@ def _keep(federation: Federation, current: _Open, site: str, content: RecordDict
     """Spool an update as soon as it arrives: a server that dies while it waits for its turn must not lose it."""
     try:
         delivery = _read(federation, current, site, content)
-        check_update(delivery.update, current.weights, federation.roster.infos[site].num_train)
+        num_train = federation.roster.infos[site].num_train
+        check_update(
+            delivery.update, current.weights, num_train, steps_per_round(federation.scenario.training, num_train)
+        )
     except UpdateError:  # told when its turn comes
         return
     current.spool.add(delivery)
@@ -195,6 +199,20 @@ def _require_quorum(scenario: Scenario, current: _Open, num_chosen: int) -> None
         f"round {current.number}: only {len(current.sites)} of {num_chosen} sites delivered "
         f"(federation.quorum = {quorum:g}): {causes}"
     )
+
+
+def _require_finite(current: _Open) -> None:
+    """Each update was finite, but their sum need not be.
+
+    Raises:
+        DivergedError: the next global model would not be.
+    """
+    bad = [n for n, v in current.weights.items() if v.is_floating_point() and not bool(v.isfinite().all())]
+    if bad:
+        raise DivergedError(
+            f'round {current.number}: tensor "{bad[0]}" of the next global model is not finite, though every update '
+            "was: one is far too large; set federation.aggregator to norm_clipped_mean or a robust rule"
+        )
 
 
 def _result(current: _Open) -> RoundResult:

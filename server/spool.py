@@ -4,7 +4,6 @@ Rules that need all updates at once read them from here in chunks of coordinates
 grow with the number of sites. A server that crashed finds here what had arrived.
 """
 
-import mmap
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -56,7 +55,7 @@ class Spool:
             "seconds": delivery.seconds,
             "num_bytes": delivery.num_bytes,
         }
-        with replacing(self._file(update.site)) as temporary, temporary.open("wb") as file:
+        with replacing(self._file(update.site), self.durable) as temporary, temporary.open("wb") as file:
             file.write(payload.pack(groups, metadata))
             if self.durable:
                 file.flush()
@@ -86,8 +85,12 @@ class Spool:
 
 
 def _mapped(path: Path) -> memoryview:
-    with path.open("rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+    """Copy-on-write. Not by ``mmap``, which keeps a descriptor open for each of a thousand sites."""
+    size = path.stat().st_size
+    if not size:
+        return memoryview(b"")
+    found: memoryview = torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8).numpy().data
+    return found
 
 
 class SpoolRows:

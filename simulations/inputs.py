@@ -39,10 +39,19 @@ def check_inputs(scenario: Scenario) -> tuple[Scenario, Dataset]:
     sites = tuple(sorted(expected))
     federation = scenario.federation.model_copy(update={"sites": sites})
     complete = scenario.model_copy(update={"federation": federation})
-    model = initial_model(complete)
-    check_federation(complete, model)
-    check_vectorise(complete, model)
+    check_together(complete)
     return complete, dataset
+
+
+def check_together(scenario: Scenario) -> None:
+    """See that strategy, aggregator, model and engine go together; ``federation.sites`` is filled in.
+
+    Raises:
+        ScenarioError: names the key.
+    """
+    model = initial_model(scenario)
+    check_federation(scenario, model)
+    check_vectorise(scenario, model)
 
 
 def _try_model(scenario: Scenario) -> None:

@@ -13,6 +13,7 @@ from medfed.data.dataset import Dataset
 from medfed.data.location import resolve_path
 from medfed.errors import RunFolderError, WriteError
 from medfed.files import file_name, writing
+from medfed.lock import locked
 from medfed.report.page import render_run
 from medfed.results import RunResult, Status, Summary
 from medfed.run_folder import STOP_FILE, RunFolder, check_free, is_complete, make_folder, read_scenario
@@ -62,8 +63,9 @@ def simulate(
     if engine is not None:
         refuse_batches(scenario)
         engine.check()
-    make_folder(folder, scenario)
-    return _complete(scenario, dataset, folder, listener, command, started, engine)
+    with locked(folder):
+        make_folder(folder, scenario)
+        return _complete(scenario, dataset, folder, listener, command, started, engine)
 
 
 def resume(
@@ -92,8 +94,9 @@ def resume(
     if engine is not None:
         refuse_batches(scenario)
         engine.check()
-    (folder / STOP_FILE).unlink(missing_ok=True)
-    return _complete(scenario, dataset, folder, listener, command, started, engine)
+    with locked(folder):
+        (folder / STOP_FILE).unlink(missing_ok=True)
+        return _complete(scenario, dataset, folder, listener, command, started, engine)
 
 
 def _complete(

@@ -14,7 +14,7 @@ from medfed.errors import MedfedError, RunFolderError, ScenarioError
 from medfed.files import write_text_atomic
 from medfed.overrides import split_override
 from medfed.run_folder import check_free
-from simulations.inputs import check_inputs
+from simulations.inputs import check_inputs, check_together
 from simulations.sweep_grid import Axis, Settings, labels, parse_axis, product
 
 _MAX_FAULTS = 5
@@ -177,6 +177,8 @@ def _sites(scenario: Scenario, checked: dict[str, tuple[str, ...]]) -> tuple[str
     key = repr((scenario.seed, scenario.task, scenario.data, scenario.model, f.sites, f.leave_out, f.sites_per_round))
     if key not in checked:
         checked[key] = check_inputs(scenario)[0].federation.sites
+        return checked[key]
+    check_together(scenario.model_copy(update={"federation": f.model_copy(update={"sites": checked[key]})}))
     return checked[key]
 
 

@@ -82,6 +82,8 @@ class TopK:
         indices = wire[INDICES]
         if not count:
             return
+        if not bool(wire[VALUES].isfinite().all()):
+            raise UpdateError(f'tensor "{VALUES}" holds NaN or Inf; lower the learning rate')
         if int(indices[0]) < 0 or int(indices[-1]) >= num_values or not bool((indices[1:] > indices[:-1]).all()):
             raise UpdateError(
                 f'tensor "{INDICES}": expected rising indices from 0 to {num_values - 1}, each once; '

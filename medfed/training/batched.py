@@ -77,7 +77,7 @@ def train_batched(
         optimizer.zero_grad(set_to_none=True)
         logits = _forward(model, stacked, given)
         losses = {
-            place: training.loss(logits[place, : len(targets)], targets, counts[place])
+            place: training.loss(logits[place, : len(targets)].float(), targets, counts[place])
             for place, (_, targets) in enumerate(given)
             if step <= num_steps[place]
         }

@@ -83,7 +83,10 @@ def forged(header: object, body: bytes = b"\0" * 8) -> bytes:
         (b"\xff" * 8 + b"{}", "malformed"),
         (forged([1]), "malformed"),
         (forged({"x": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}}), "expected 12 bytes, got 0 to 8"),
-        (forged({"x": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}), "expected bytes 0 to 16, got 8 in all"),
+        (
+            forged({"x": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}),
+            "expected bytes 0 to 16, got 8 in all",
+        ),
         (forged({"x": {"dtype": "F32", "shape": [2], "data_offsets": [-8, 0]}}), "expected 8 bytes"),
         (forged({"x": {"dtype": "F32", "shape": [-1, -2], "data_offsets": [0, 8]}}), "expected 8 bytes"),
         (forged({"x": {"dtype": "object", "shape": [1], "data_offsets": [0, 8]}}), "KeyError"),

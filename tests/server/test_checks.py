@@ -18,11 +18,11 @@ CLEAN = Update("a", {"w": torch.ones(2, 2), "n": torch.ones(1, dtype=torch.int64
 
 
 def test_a_clean_update_passes() -> None:
-    check_update(CLEAN, WEIGHTS, 5)
+    check_update(CLEAN, WEIGHTS, 5, 4)
 
 
 def test_large_finite_values_pass_although_their_sum_overflows() -> None:
-    check_update(dataclasses.replace(CLEAN, tensors=CLEAN.tensors | {"w": torch.full((2, 2), 3e38)}), WEIGHTS, 5)
+    check_update(dataclasses.replace(CLEAN, tensors=CLEAN.tensors | {"w": torch.full((2, 2), 3e38)}), WEIGHTS, 5, 4)
 
 
 @pytest.mark.parametrize(
@@ -37,12 +37,13 @@ def test_large_finite_values_pass_although_their_sum_overflows() -> None:
         ({"num_examples": -19}, "got -19 and 2"),
         ({"num_examples": 0}, "got 0 and 2"),
         ({"num_examples": 10**12}, r"from 1 to 5 \(what it joined with\).*got 1000000000000"),
-        ({"num_steps": 0}, "got 5 and 0"),
+        ({"num_steps": 10**12}, "got 5 and 1000000000000"),
+        ({"num_steps": 0}, "num-steps from 1 to 4, got 5 and 0"),
     ],
 )
 def test_faults_are_named(change: dict, said: str) -> None:
     with pytest.raises(UpdateError, match=said) as fault:
-        check_update(dataclasses.replace(CLEAN, **change), WEIGHTS, 5)
+        check_update(dataclasses.replace(CLEAN, **change), WEIGHTS, 5, 4)
     assert "site a" in str(fault.value)
 
 
@@ -51,15 +52,18 @@ def test_faults_are_named(change: dict, said: str) -> None:
     [
         ({}, "expected extra tensors \\['control'\\], got \\[\\]"),
         ({"control": {}, "more": {}}, "got \\['control', 'more'\\]"),
-        ({"control": {"x": torch.ones(1)}}, '"control" have names that the model does not'),
+        ({"control": {"x": torch.ones(1)}}, "not one for each trained entry: \\['w', 'x'\\]"),
+        ({"control": {}}, "not one for each trained entry: \\['w'\\]"),
         ({"control": {"w": torch.ones(3)}}, 'extra tensors "control": tensor "w"'),
         ({"control": {"w": torch.full((2, 2), float("nan"))}}, "NaN"),
     ],
 )
 def test_extra_tensors_must_be_those_of_the_strategy(extras: dict, said: str) -> None:
-    check_extras(dataclasses.replace(CLEAN, extras={"control": {"w": torch.ones(2, 2)}}), ("control",), WEIGHTS)
+    check_extras(
+        dataclasses.replace(CLEAN, extras={"control": {"w": torch.ones(2, 2)}}), ("control",), {"w": WEIGHTS["w"]}
+    )
     with pytest.raises(UpdateError, match=said):
-        check_extras(dataclasses.replace(CLEAN, extras=extras), ("control",), WEIGHTS)
+        check_extras(dataclasses.replace(CLEAN, extras=extras), ("control",), {"w": WEIGHTS["w"]})
 
 
 SCENARIO = parse_scenario("""

@@ -33,7 +33,7 @@ CHANGES: Mapping[str, Callable[[Update], Update]] = {
 
 
 class Hostile(ClientApp):
-    """Our ClientApp, except for what ``does`` says of ``SITE``, or of all: a key of ``CHANGES``, or what stands below."""
+    """Our ClientApp, except for what ``does`` says of ``SITE``, or of all: a key of ``CHANGES``, or as below."""
 
     def __init__(self, does: str, everywhere: bool) -> None:
         super().__init__()

@@ -140,3 +140,14 @@ def test_progress_is_told_after_every_round_and_may_stop_there(tiny: Any, tmp_pa
         crew.finish(scenario, dataset, hired)
     assert heard == [(done, 4 * 3) for done in (1, 2, 3, 4, 5)]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pooled.json", "pooled.safetensors"]  # was finished
+
+
+def test_what_a_helper_died_of_is_trained_once_more_by_another(inputs: Any, tmp_path: Path) -> None:
+    scenario, dataset = inputs
+    with crew.hired(scenario, tmp_path, 0) as hired:
+        hired.helpers.append(processes.start("tests.simulations.pool_app:leave", ["1"]))
+        assert hired.files.claim(Task("pooled"))
+        outcome = crew.finish(scenario, dataset, hired)
+        assert [helper.returncode for helper in hired.helpers] == [1, 0]
+    assert outcome.failures == []
+    assert Task("pooled") in outcome.tests

@@ -110,6 +110,21 @@ def test_the_stop_file_ends_a_run_which_can_go_on(whole: RunResult, tiny, tmp_pa
     assert same_bits(resume(tmp_path / "tiny"), whole)
 
 
+@pytest.mark.parametrize("aggregator", ["centred_clipping", "geometric_median"])
+def test_rules_that_see_one_vector_see_it_in_the_same_order_after_a_cut(aggregator: str, tiny, tmp_path: Path) -> None:
+    """They sum over all coordinates in their order, and centred clipping remembers such a vector."""
+    rule = {"name": aggregator} | ({"radius": 0.01} if aggregator == "centred_clipping" else {})
+    changes = ROUNDS | {"baselines.local": False, "federation.aggregator": rule}
+    straight = simulate(tiny(**changes), out=tmp_path / "whole")
+    with pytest.raises(Cut):
+        simulate(tiny(**changes), out=tmp_path / "cut", listener=cut_at(2))
+    done = resume(tmp_path / "cut" / "tiny")
+    model = "model.safetensors"
+    assert (done.folder / model).read_bytes() == (straight.folder / model).read_bytes()
+    sizes = [[(r.bytes_up, r.bytes_down) for r in run.rounds()] for run in (done, straight)]
+    assert sizes[0] == sizes[1]
+
+
 def _truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-10])
 

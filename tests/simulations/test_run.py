@@ -211,7 +211,7 @@ def test_a_listener_can_stop_the_run_between_two_sites(tiny, tmp_path: Path) -> 
         simulate(tiny(), out=tmp_path, listener=stop_in_round_2)
     stopped = RunResult.load(tmp_path / "tiny")
     assert (stopped.status, stopped.summary.rounds) == (Status.STOPPED, 1)
-    assert params.load_metadata(stopped.folder / "checkpoints/1/model.safetensors") == {"round": 1}
+    assert params.load_metadata(stopped.folder / "checkpoints/1/model.safetensors")["round"] == 1
 
 
 def test_a_left_out_site_is_tested_but_not_trained(tiny, tmp_path: Path) -> None:

@@ -71,8 +71,9 @@ def federated(found: Mapping[int, Summary], metric: str) -> Estimate:
 
 
 def gap_closed(found: Mapping[int, Summary], metric: str) -> Estimate:
-    """Mean over seeds of the share of the gap; seeds without a gap do not count, and ``n`` says how many do."""
-    return mean_over_seeds([share for s in found.values() if (share := s.gap_closed.get(metric)) is not None])
+    """Mean over seeds of the share of the gap; undefined where a seed has no gap, lest the others flatter."""
+    shares = [summary.gap_closed.get(metric) for summary in found.values()]
+    return mean_over_seeds([] if None in shares else [share for share in shares if share is not None])
 
 
 def over_seeds(values: Sequence[float]) -> Estimate:

@@ -78,6 +78,14 @@ def base(set_name: str) -> Scenario:
     return load_scenario(HERE / f"{set_name}.toml")
 
 
+def baseline_scenario(set_name: str, seed: int) -> Scenario:
+    """The set's scenario, with the learning rate of local and pooled models that ``grid.toml`` gives it."""
+    grid = tomllib.loads((HERE / "grid.toml").read_text())
+    rate = grid.get("baselines", {}).get(set_name)
+    scenario = prepared_base(set_name, seed).replace(**{"engine.workers": 1})
+    return scenario if rate is None else scenario.replace(**{"training.optimizer.lr": rate})
+
+
 def trials(set_name: str, strategy: str) -> list[Trial]:
     """What is tried for ``strategy``: the set's own list where it has one, else the one for all sets."""
     grid = tomllib.loads((HERE / "grid.toml").read_text())

@@ -5,7 +5,7 @@ A run lies in a folder of its own. What is finished is kept, what was interrupte
 
 from pathlib import Path
 
-from flwr.app import Context, RecordDict
+from flwr.app import Context, RecordDict, UserConfig
 
 from medfed.config import Scenario, parse_scenario
 from medfed.data.location import resolve_path
@@ -49,9 +49,11 @@ def federate(scenario: Scenario, out: Path) -> None:
     if not _same(folder, scenario):
         make_folder(folder, scenario)
     data = str(resolve_path(scenario.data.path))
-    homes = {site: folder / "sites" / file_name(site) for site in scenario.federation.sites}
-    configs = {site: {"site": site, "data": data, "home": str(home)} for site, home in homes.items()}
-    run_config = {"scenario": scenario.to_toml(), "out": str(out), "command": "noniid", "resume": True}
+    configs: dict[str, UserConfig] = {
+        site: {"site": site, "data": data, "home": str(folder / "sites" / file_name(site))}
+        for site in scenario.federation.sites
+    }
+    run_config: UserConfig = {"scenario": scenario.to_toml(), "out": str(out), "command": "noniid", "resume": True}
     try:
         with local_grid("client.app:app", configs, workers=1) as grid:
             server_app(grid, Context(1, 1, {}, RecordDict(), run_config))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from simulations.benchmarks.noniid import runs
 from simulations.benchmarks.noniid.choose import best, tried
-from simulations.benchmarks.noniid.plan import SEEDS, TUNING_SEED, Trial, base, strategies, trials
+from simulations.benchmarks.noniid.plan import SEEDS, TUNING_SEED, Trial, baseline_scenario, strategies, trials
 
 _PAUSE_SECONDS = 5.0
 Job = tuple[Path, Callable[[], bool], Callable[[], None]]
@@ -63,8 +63,9 @@ def run_job(trial: Trial, seed: int, out: Path) -> Job:
 
 
 def baseline_folder(set_name: str, seed: int, out: Path) -> Path:
-    """Where the local and pooled models of a seed lie."""
-    return out / set_name / f"baselines-seed{seed}"
+    """Where the local and pooled models of a seed lie; others, once their learning rate is another."""
+    rate = baseline_scenario(set_name, seed).training.optimizer.lr
+    return out / set_name / f"baselines_local_lr-{rate}-seed{seed}"
 
 
 def _baseline_job(set_name: str, seed: int, out: Path) -> Job:
@@ -72,7 +73,7 @@ def _baseline_job(set_name: str, seed: int, out: Path) -> Job:
     marker = folder / "done"
 
     def do() -> None:
-        runs.baselines(base(set_name).replace(seed=seed, **{"engine.workers": 1}), folder)
+        runs.baselines(baseline_scenario(set_name, seed), folder)
         marker.touch()
 
     return folder, marker.exists, do

@@ -1,15 +1,21 @@
-"""Several sites trained as one stacked model. Oracle: :func:`train_local`, site by site, within float tolerance."""
+"""Several sites trained as one stacked model. Oracle: :func:`train_local`, site by site.
 
-from typing import Any
+In float64 layers, where it is exact but for the float32 loss: in float32 a rectifier that flips on a last bit is
+enough to move a weight by a percent of what it moved in all.
+"""
+
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from medfed.config import Scenario, parse_scenario
 from medfed.data.location import resolve_path
-from medfed.models.initial import initial_model, initial_weights
+from medfed.models.initial import initial_model
 from medfed.params import get_weights, set_weights
+from medfed.registry import plugin
 from medfed.training.batched import SiteJob, train_batched
 from medfed.training.local import train_local
 from medfed.types import ImageSet, Weights
@@ -40,6 +46,16 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
+@plugin
+class Double:
+    """A transform that only makes the images float64; torch computes in what it is given."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("classification", "segmentation")
+
+    def __call__(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return images.double(), targets
+
+
 @pytest.fixture(scope="module")
 def pixels() -> dict[str, Any]:
     with np.load(resolve_path("package:medfed/data/samples/pneumoniamnist/pneumoniamnist.npz")) as file:
@@ -47,7 +63,15 @@ def pixels() -> dict[str, Any]:
 
 
 def scenario(**changes: Any) -> Scenario:
-    return parse_scenario(TEXT).replace(**{"model": {"name": "small_cnn", "width": 4}, **changes})
+    trial = parse_scenario(TEXT).replace(**{"model": {"name": "small_cnn", "width": 4}, **changes})
+    transforms = (*trial.training.transforms, Double())
+    return trial.model_copy(update={"training": trial.training.model_copy(update={"transforms": transforms})})
+
+
+def prepared(scenario: Scenario) -> tuple[nn.Module, Weights]:
+    """The model and its first weights, in float64."""
+    model = initial_model(scenario).double()
+    return model, get_weights(model)
 
 
 def sites(pixels: dict[str, Any], scenario: Scenario) -> dict[str, ImageSet]:
@@ -67,41 +91,39 @@ def jobs(images: dict[str, ImageSet], weights: Weights) -> list[SiteJob]:
 @pytest.mark.parametrize("case", CASES)
 def test_every_site_is_trained_as_if_alone(case: str, pixels: dict[str, Any]) -> None:
     trial = scenario(**CASES[case])
-    start, model = initial_weights(trial), initial_model(trial)
+    model, start = prepared(trial)
     images = sites(pixels, trial)
     found = train_batched(model, jobs(images, start), trial, 2)
     assert get_weights(model).keys() == start.keys()
-    assert all(
-        torch.equal(value, start[name]) for name, value in get_weights(model).items()
-    )  # the model is not touched
+    assert all(torch.equal(value, start[name]) for name, value in get_weights(model).items())  # it is not touched
     for (site, held), outcome in zip(images.items(), found, strict=True):
         set_weights(model, start)
         expected = train_local(model, held, trial, site, 2)
         assert outcome.num_steps == expected.num_steps
-        assert outcome.total_loss / outcome.num_steps == pytest.approx(expected.loss, rel=1e-4)
+        assert outcome.total_loss / outcome.num_steps == pytest.approx(expected.loss, rel=1e-5)
         after = get_weights(model)
         assert outcome.weights.keys() == after.keys()
         moved = max(float((after[name] - start[name]).abs().max()) for name in after)
         assert moved > 1e-3
         for name, value in after.items():
-            torch.testing.assert_close(outcome.weights[name], value, rtol=1e-3, atol=1e-4 * max(1.0, moved))
+            torch.testing.assert_close(outcome.weights[name], value, rtol=0.0, atol=5e-6)
 
 
 def test_each_site_starts_from_weights_of_its_own(pixels: dict[str, Any]) -> None:
     trial = scenario()
-    model, images = initial_model(trial), sites(pixels, trial)
-    starts = [{name: value * scale for name, value in initial_weights(trial).items()} for scale in (1.0, 0.5, 2.0)]
+    (model, weights), images = prepared(trial), sites(pixels, trial)
+    starts = [{name: value * scale for name, value in weights.items()} for scale in (1.0, 0.5, 2.0)]
     given = [SiteJob(site, held, start) for (site, held), start in zip(images.items(), starts, strict=True)]
     for job, outcome in zip(given, train_batched(model, given, trial, 1), strict=True):
         set_weights(model, job.weights)
         train_local(model, job.images, trial, job.site, 1)
         for name, value in get_weights(model).items():
-            torch.testing.assert_close(outcome.weights[name], value, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(outcome.weights[name], value, rtol=0.0, atol=5e-6)
 
 
 def test_a_site_that_diverges_leaves_the_others_alone(pixels: dict[str, Any]) -> None:
     trial = scenario()
-    model, start, images = initial_model(trial), initial_weights(trial), sites(pixels, trial)
+    (model, start), images = prepared(trial), sites(pixels, trial)
     spoilt = jobs(images, start)
     spoilt[1] = SiteJob("b", images["b"], {name: torch.full_like(value, torch.nan) for name, value in start.items()})
     whole, partly = (train_batched(model, given, trial, 1) for given in (jobs(images, start), spoilt))
