@@ -50,7 +50,7 @@ def test_fresh_returns_the_last_line() -> None:
 
 
 def test_a_failed_process_is_named_with_its_last_words() -> None:
-    with pytest.raises(RuntimeError, match="plain_loop nonsense.*invalid literal"):
+    with pytest.raises(RuntimeError, match=r"plain_loop nonsense.*invalid literal"):
         processes.fresh("simulations.benchmarks.plain_loop", "nonsense")
 
 
