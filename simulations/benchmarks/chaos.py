@@ -107,9 +107,11 @@ def _look(whole: Whole, run: Run, victim: Victim, second: float, rounds_done: in
 def kills(cases: Sequence[Case], count: int, seed: int, folder: Path, end: float) -> Iterator[Killed]:
     """``count`` kills, cases in turn; fewer where :func:`time.monotonic` passes ``end``."""
     draws = random.Random(seed)
-    wholes = [Whole.of(case, folder / f"whole-{number}") for number, case in enumerate(cases)]
+    wholes: list[Whole] = []
     order = draws.sample(range(count), count)
     for number, part in enumerate(order):
+        if number < len(cases):
+            wholes.append(Whole.of(cases[number], folder / f"whole-{number}"))
         fraction, found = (part + draws.random()) / count, None
         for attempt in range(_DRAWS):
             if time.monotonic() > end:

@@ -14,7 +14,7 @@ from pathlib import Path
 from simulations.benchmarks.noniid.choose import best, tried
 from simulations.benchmarks.noniid.figures import gap_closed, summaries
 from simulations.benchmarks.noniid.page import replace_section, section
-from simulations.benchmarks.noniid.plan import SETS, base, strategies
+from simulations.benchmarks.noniid.plan import SEEDS, SETS, base, strategies
 from simulations.benchmarks.noniid.work import work
 from simulations.benchmarks.report import Row, print_rows
 
@@ -23,15 +23,16 @@ GOAL = 0.8
 
 
 def rows(sets: Sequence[str], out: Path) -> list[Row]:
-    """Per set, the largest mean share that a strategy closes; 0 where some seed has no gap."""
+    """Per set, the largest mean share that a strategy closes; 0 where some seed has no gap or no run."""
     found = []
     for name in sets:
         shares = {}
         for strategy in strategies():
             figures = tried(name, strategy, out)
             chosen = best(figures) if figures else None
-            share = gap_closed(summaries(chosen, out), base(name).headline).value if chosen else None
-            if share is not None:
+            runs = summaries(chosen, out) if chosen else {}
+            share = gap_closed(runs, base(name).headline).value
+            if share is not None and len(runs) == len(SEEDS):
                 shares[strategy] = share
         most = max(shares, key=shares.__getitem__) if shares else "none (no gap in some seed)"
         found.append(Row(f"{name}, gap closed by {most}", shares.get(most, 0.0), None, "1", "higher", GOAL, "no peer"))
