@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from medfed import events, params, payload
+from medfed.config import load_scenario
 from medfed.errors import QuorumError, RunFolderError, ScenarioError, StopRequested
+from medfed.models.initial import initial_weights
 from medfed.results import RunResult, Status
 from medfed.run_folder import check_free, make_folder
 from simulations.benchmarks.bundled import finished
@@ -56,7 +58,7 @@ def test_every_headline_has_three_models_intervals_and_n(run: RunResult) -> None
 
 
 def test_steps_and_bytes_are_those_of_the_scenario(run: RunResult) -> None:
-    size = len(payload.pack(params.load_weights(run.folder / "model.safetensors")))
+    size = len(payload.pack(initial_weights(load_scenario(run.folder / "scenario.toml"))))
     for number, result in enumerate(run.rounds(), start=1):
         assert result.round == number
         assert {site.num_steps for site in result.sites.values()} == {3}
@@ -77,8 +79,6 @@ def test_recorded_updates_explain_the_next_global_model(run: RunResult) -> None:
 
 
 def test_the_written_scenario_is_complete_and_gives_the_same_bits(run: RunResult, tmp_path: Path, monkeypatch) -> None:
-    from medfed import load_scenario
-
     monkeypatch.chdir(tmp_path)  # another working directory must not matter
     again = simulate(load_scenario(run.folder / "scenario.toml"), out=tmp_path)
     for name in ("model.safetensors", "baselines/pooled.safetensors", "baselines/local-site-02.safetensors"):
@@ -182,7 +182,7 @@ def test_a_failing_site_is_named_and_the_run_says_degraded(tiny, tmp_path: Path,
     assert "DEGRADED" in (done.folder / "report.html").read_text()
     (failed,) = [event for event in heard if isinstance(event, events.SiteFailed)]
     if fault == "exception":
-        assert 'raise RuntimeError("boom in the trainer")' in failed.detail  # the whole traceback, to the user
+        assert "RuntimeError: boom in the trainer" in failed.detail  # the whole traceback, to the user
 
 
 def test_below_the_quorum_the_run_stops_and_keeps_what_is_done(tiny, tmp_path: Path) -> None:
@@ -233,8 +233,6 @@ def test_sampled_sites_depend_on_seed_and_round_alone(tiny, tmp_path: Path) -> N
 
 def test_natural_sites_and_masks(tiny, tmp_path: Path) -> None:
     """Segmentation: Dice and IoU obey IoU <= Dice <= 1, per site, with n = its own test images."""
-    from medfed import load_scenario
-
     path = Path(__file__).parents[2] / "simulations/scenarios/nuclei-unet.toml"
     small = {"training.rounds": 1, "training.local_epochs": 1, "model.width": 4, "data.image_size": 32}
     done = simulate(load_scenario(path).replace(**small, **NO_BASELINES, name="tiny-nuclei"), out=tmp_path)
