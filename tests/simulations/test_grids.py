@@ -62,6 +62,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
         "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.2",
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ADDRESS": "local",  # and not a cluster that this machine may know of
         "MEDFED_DATA": str(ROOT / "medfed/data/samples/nuclei/labels.csv"),
     }
 
