@@ -36,7 +36,7 @@ COMMANDS: dict[str, Entry] = {
     "data": Entry("medfed.data.cli:app", "Look at data before it is used: data check MANIFEST."),
     "list": Entry("medfed.listing:command", "List the plug-ins of a kind: models, losses, strategies, ..."),
     "simulate": Entry("simulations.cli:app", "Run a scenario over all its sites on this machine."),
-    "sweep": Entry("simulations.sweep_cli:app", "Run a scenario over a grid of settings and several seeds."),
+    "sweep": Entry("simulations.sweeps.cli:app", "Run a scenario over a grid of settings and several seeds."),
 }
 
 

@@ -58,8 +58,8 @@ def simulate(
     from medfed.results import Status
     from medfed.run_folder import read_scenario
     from simulations import run
+    from simulations.engine.ray_engine import RayEngine
     from simulations.progress import watching
-    from simulations.ray_engine import RayEngine
 
     if address and engine is not Engine.RAY:
         raise typer.BadParameter("--address is of a Ray cluster; give --engine ray with it")

@@ -18,13 +18,13 @@ from medfed.report.page import render_run
 from medfed.results import RunResult, Status, Summary
 from medfed.run_folder import STOP_FILE, RunFolder, check_free, is_complete, make_folder, read_scenario
 from server.app import app as server_app
-from simulations import crew
-from simulations.baselines import baseline_tasks
-from simulations.compare import add_baselines
+from simulations.baselines import crew
+from simulations.baselines.compare import add_baselines
+from simulations.baselines.tasks import baseline_tasks
+from simulations.engine.grid import local_grid
+from simulations.engine.ray_engine import RayEngine
 from simulations.examples import save_examples
-from simulations.grid import local_grid
 from simulations.inputs import check_inputs
-from simulations.ray_engine import RayEngine
 from simulations.vectorise import refuse_batches
 
 

@@ -23,7 +23,7 @@ from server.federation import sampled_sites
 from server.roster import join
 from server.rounds import Federation, run_round
 from simulations.benchmarks.processes import PeakMemory, resident_bytes
-from simulations.grid import local_grid
+from simulations.engine.grid import local_grid
 
 CLIENT_APP = "simulations.benchmarks.null_client:app"
 

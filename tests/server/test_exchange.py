@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.exchange import Fault, MessageType, exchange
-from simulations.grid import _MachineGrid
+from simulations.engine.grid import _MachineGrid
 
 
 class ScriptedGrid(_MachineGrid):

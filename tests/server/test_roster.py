@@ -10,7 +10,7 @@ from medfed import messages
 from medfed.config import Scenario, parse_scenario
 from medfed.errors import QuorumError, ScenarioError
 from server.roster import Roster, join
-from simulations.grid import InProcessGrid
+from simulations.engine.grid import InProcessGrid
 
 
 def scenario(*sites: str, quorum: float = 0.5) -> Scenario:

@@ -8,7 +8,7 @@ from flwr.app import Message, MessageType, RecordDict
 
 from medfed import events
 from server.exchange import Fault, Reply, exchange
-from simulations.grid import InProcessGrid, PoolGrid, local_grid
+from simulations.engine.grid import InProcessGrid, PoolGrid, local_grid
 from tests.simulations.batch_app import request
 
 APP, TOGETHER = "tests.simulations.batch_app:app", "tests.simulations.batch_app:together"

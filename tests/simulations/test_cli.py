@@ -131,7 +131,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 def helpers(folder: Path) -> list[int]:
     """Ids of the processes that a run in ``folder`` started (fork server, workers, helpers), from the process table."""
     table = subprocess.run(["ps", "-wweo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
-    found = [line.split()[:2] for line in table.splitlines() if "simulations.forkserver" in line]
+    found = [line.split()[:2] for line in table.splitlines() if "simulations.engine.forkserver" in line]
     return [int(pid) for pid, parent in found if int(parent) != os.getpid() and place_of(pid) == str(folder)]
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from medfed.results import Estimate, Metrics, SiteSummary
-from simulations.compare import shares
+from simulations.baselines.compare import shares
 
 
 def metrics(**values: float | None) -> Metrics:

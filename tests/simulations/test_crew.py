@@ -9,8 +9,9 @@ import pytest
 from medfed import events
 from medfed.errors import SiteError, StopRequested
 from medfed.results import Status
-from simulations import crew, processes
-from simulations.baselines import Task, baseline_tasks
+from simulations.baselines import crew
+from simulations.baselines.tasks import Task, baseline_tasks
+from simulations.engine import processes
 from simulations.inputs import check_inputs
 from simulations.run import simulate
 

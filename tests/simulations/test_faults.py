@@ -16,7 +16,7 @@ import pytest
 from medfed import cli, events
 from medfed.results import RoundResult, RunResult, Status
 from simulations import run
-from simulations.worker import load
+from simulations.engine.worker import load
 from tests.simulations.conftest import TINY
 from tests.simulations.hostile import Hostile
 
@@ -51,7 +51,7 @@ def hostile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def put(does: str, everywhere: bool = False) -> None:
         monkeypatch.setattr(
-            "simulations.grid.load", lambda name: Hostile(does, everywhere) if name == APP else load(name)
+            "simulations.engine.grid.load", lambda name: Hostile(does, everywhere) if name == APP else load(name)
         )
 
     return put

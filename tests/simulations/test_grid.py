@@ -3,7 +3,7 @@
 from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from simulations.grid import InProcessGrid
+from simulations.engine.grid import InProcessGrid
 
 app = ClientApp()
 seen: list[str] = []

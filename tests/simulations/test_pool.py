@@ -11,7 +11,7 @@ from flwr.app import Message, MessageType, RecordDict
 from medfed import events
 from medfed.results import Status
 from server.exchange import Fault, LocalGrid, exchange
-from simulations.grid import InProcessGrid, PoolGrid, local_grid
+from simulations.engine.grid import InProcessGrid, PoolGrid, local_grid
 from simulations.run import simulate
 from tests.simulations.pool_app import request
 from tests.simulations.test_sharing import mappings

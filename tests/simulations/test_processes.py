@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from simulations import processes
+from simulations.engine import processes
 
 ROOT = Path(__file__).parents[2]
 PAUSE = "signal:pause"
@@ -19,7 +19,7 @@ ENDS_WITHIN_SECONDS = 60
 SCRIPT = """
 import os, sys
 from pathlib import Path
-from simulations.processes import ForkServer, Order
+from simulations.engine.processes import ForkServer, Order
 order = Order("signal:pause", (), sys.path, os.getcwd(), dict(os.environ), 0)
 started = ForkServer("os").start(order, [1, 2])
 parent = Path(f"/proc/{started.pid}/stat").read_text().split()[3]

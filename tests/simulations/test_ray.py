@@ -19,10 +19,10 @@ from flwr.supercore.task_identity import TaskIdentity
 from medfed.errors import StopRequested
 from medfed.results import RunResult, Status
 from server.exchange import LocalGrid
-from simulations import ray_grid
-from simulations.grid import InProcessGrid
-from simulations.ray_engine import EngineError, RayEngine
-from simulations.ray_grid import RayGrid
+from simulations.engine import ray_grid
+from simulations.engine.grid import InProcessGrid
+from simulations.engine.ray_engine import EngineError, RayEngine
+from simulations.engine.ray_grid import RayGrid
 from simulations.run import resume, simulate
 
 DEADLINE_SECONDS = 300
@@ -33,7 +33,7 @@ import json, sys
 from medfed.config import parse_scenario
 from medfed.errors import MedfedError, StopRequested
 from medfed import events
-from simulations.ray_engine import RayEngine
+from simulations.engine.ray_engine import RayEngine
 from simulations.run import simulate
 
 text, out, stop_after = sys.argv[1], sys.argv[2], int(sys.argv[3])

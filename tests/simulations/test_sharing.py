@@ -8,7 +8,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulations.sharing import receive, share
+from simulations.engine.sharing import receive, share
 
 
 def record(parts: dict[str, bytes]) -> ArrayRecord:

@@ -14,12 +14,12 @@ from medfed.data.location import resolve_path
 from medfed.errors import DataError, RunFolderError, ScenarioError, StopRequested
 from medfed.report.sweep_results import RunState, SweepResult
 from medfed.results import RunResult, Status
-from simulations.baselines import Task, train_baseline
+from simulations.baselines.tasks import Task, train_baseline
 from simulations.inputs import check_inputs
 from simulations.run import simulate
-from simulations.sweep import sweep
-from simulations.sweep_baselines import WITHOUT_EFFECT, baseline_key
-from simulations.sweep_plan import make_plan
+from simulations.sweeps.baselines import WITHOUT_EFFECT, baseline_key
+from simulations.sweeps.plan import make_plan
+from simulations.sweeps.run import sweep
 
 GRID = ("strategy.weighting=examples,uniform",)
 FAST = ("training.rounds=1", "training.local_steps=2", "model.width=2")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from medfed.errors import ScenarioError
-from simulations.sweep_grid import MAX_RUN_NAME, Axis, labels, parse_axis, product, split_values
+from simulations.sweeps.grid import MAX_RUN_NAME, Axis, labels, parse_axis, product, split_values
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from medfed.params import load_weights
 from medfed.registry import plugin
 from medfed.results import RunResult, Status
 from medfed.training.optimizers import SGD
-from simulations.ray_engine import RayEngine
+from simulations.engine.ray_engine import RayEngine
 from simulations.run import resume, simulate
 from tests.simulations.test_resume import Cut, cut_at
 

@@ -7,12 +7,12 @@ from statistics import fmean
 
 from medfed.report.sweep_statistics import mean_over_seeds
 from medfed.results import Estimate, Evaluation, RunResult, Summary
-from simulations.baseline_files import BaselineFiles
-from simulations.baselines import Task
+from simulations.baselines.compare import add_baselines
+from simulations.baselines.files import BaselineFiles
+from simulations.baselines.tasks import Task
 from simulations.benchmarks.noniid.plan import SEEDS, Trial, prepared_base
 from simulations.benchmarks.noniid.runs import finished
 from simulations.benchmarks.noniid.work import baseline_folder
-from simulations.compare import add_baselines
 
 Tests = Mapping[Task, Mapping[str, Evaluation]]
 

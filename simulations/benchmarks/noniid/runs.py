@@ -15,10 +15,10 @@ from medfed.results import RunResult, Status
 from medfed.run_folder import make_folder
 from medfed.sections import EngineConfig
 from server.app import app as server_app
-from simulations import crew
-from simulations.grid import local_grid
+from simulations.baselines import crew
+from simulations.engine.grid import local_grid
 from simulations.inputs import check_inputs
-from simulations.sweep_baselines import train_baselines, without_baselines
+from simulations.sweeps.baselines import train_baselines, without_baselines
 
 _FAILED = "error.txt"
 

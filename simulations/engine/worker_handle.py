@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from flwr.app import Error, Message, UserConfig
 
-from simulations import processes
-from simulations.channel import Channel
-from simulations.worker import packed
+from simulations.engine import processes
+from simulations.engine.channel import Channel
+from simulations.engine.worker import packed
 
 TRIES = 2
 _CLIENT_APP_CRASHED = 8  # flwr.common.constant.ErrorCode
@@ -43,7 +43,7 @@ class Worker:
     def __init__(self, app: str, together: str) -> None:
         self.channel, theirs = Channel.pair()
         try:
-            self.process = processes.start("simulations.worker:serve", [app, together], [theirs.fileno()])
+            self.process = processes.start("simulations.engine.worker:serve", [app, together], [theirs.fileno()])
         finally:
             theirs.close()
         self.task: Task | None = None

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from medfed.files import file_name, write_text_atomic
 from medfed.params import save_weights
 from medfed.results import Evaluation
-from simulations.baselines import Baseline, Task
+from simulations.baselines.tasks import Baseline, Task
 
 Tests = dict[str, Evaluation]
 _TESTS = TypeAdapter(Tests)

@@ -27,8 +27,8 @@ from flwr.serverapp import Grid, ServerApp
 from medfed.config import Scenario
 from medfed.data.location import resolve_path
 from medfed.errors import MedfedError, QuorumError
-from simulations.ray_grid import RayGrid
-from simulations.ray_site import RaySite, missing_here
+from simulations.engine.ray_grid import RayGrid
+from simulations.engine.ray_site import RaySite, missing_here
 
 _CONNECT_SECONDS = 10.0
 _CLIENT_RESOURCES = {

@@ -18,8 +18,8 @@ from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
 from medfed import events
-from simulations.pool import Pool
-from simulations.worker import answer, load
+from simulations.engine.pool import Pool
+from simulations.engine.worker import answer, load
 
 Answer = Callable[[Message, Context], Message]
 Together = Callable[[Sequence[Message], Sequence[Context]], Sequence[Answer]]

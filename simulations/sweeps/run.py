@@ -13,12 +13,12 @@ from medfed.report.sweep_page import render_sweep
 from medfed.report.sweep_results import RunState, SweepResult, SweepRun
 from medfed.results import RunResult, write_json
 from medfed.run_folder import is_complete
-from simulations import crew
+from simulations.baselines import crew
 from simulations.inputs import check_inputs
 from simulations.run import resume, simulate
-from simulations.sweep_baselines import baseline_key, complete, train_baselines, without_baselines
-from simulations.sweep_plan import Plan, claim_folder, make_plan
-from simulations.sweep_table import finished_run, pending_run, table
+from simulations.sweeps.baselines import baseline_key, complete, train_baselines, without_baselines
+from simulations.sweeps.plan import Plan, claim_folder, make_plan
+from simulations.sweeps.table import finished_run, pending_run, table
 
 RunListener = Callable[[int, int, str], None]
 """Hears of each run before it starts: its number from 1, how many there are, its name."""

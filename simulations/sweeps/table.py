@@ -7,7 +7,7 @@ from medfed.report.sweep_results import RunState, SweepResult, SweepRun
 from medfed.report.sweep_rows import build_row, compare_rows
 from medfed.results import RoundResult, RunResult, Status
 from server.stopping import best_round, mean_validation
-from simulations.sweep_plan import Plan, Point
+from simulations.sweeps.plan import Plan, Point
 
 
 def pending_run(folder: str, seed: int) -> SweepRun:

@@ -1,4 +1,4 @@
-"""``medfed sweep``: a thin shell over :func:`simulations.sweep.sweep`."""
+"""``medfed sweep``: a thin shell over :func:`simulations.sweeps.run.sweep`."""
 
 import logging
 import shlex
@@ -72,7 +72,7 @@ def sweep(
     """
     from medfed.report.sweep_console import sweep_table
     from medfed.results import Status
-    from simulations.sweep import sweep as run_sweep
+    from simulations.sweeps.run import sweep as run_sweep
 
     console = Console()
     progress = SweepProgress(console, verbose=not quiet)

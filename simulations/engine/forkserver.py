@@ -1,7 +1,7 @@
 """The fork server: imports once what every process of a run needs, then forks itself whenever it is asked to.
 
-``python -m simulations.forkserver N MODULE``: descriptor N is the socket of
-:class:`simulations.processes.ForkServer`, and MODULE is what to import.
+``python -m simulations.engine.forkserver N MODULE``: descriptor N is the socket of
+:class:`simulations.engine.processes.ForkServer`, and MODULE is what to import.
 It has no thread of its own and computes nothing before it forks, so that a fork is safe and shares all memory pages.
 """
 
@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from simulations.channel import Channel
-from simulations.processes import Order
+from simulations.engine.channel import Channel
+from simulations.engine.processes import Order
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -1,9 +1,9 @@
 """A pool of worker processes, fed by a thread, so that none waits while the main process folds an update.
 
 A worker is started when there is work for it, and taken out when it died; the message that it worked on is tried once
-more by another; a batch of messages (:class:`simulations.worker_handle.Task`) that fails twice is then taken apart,
-so that it costs only the site that it dies of. Only the thread touches the workers; what both threads touch lies
-behind ``_changed``.
+more by another; a batch of messages (:class:`simulations.engine.worker_handle.Task`) that fails twice is then taken
+apart, so that it costs only the site that it dies of. Only the thread touches the workers; what both threads touch
+lies behind ``_changed``.
 """
 
 import os
@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 
 from flwr.app import Message, UserConfig
 
-from simulations.worker import unpacked
-from simulations.worker_handle import TRIES, Task, Worker, death
+from simulations.engine.worker import unpacked
+from simulations.engine.worker_handle import TRIES, Task, Worker, death
 
 
 class Pool:

@@ -15,7 +15,7 @@ from medfed.files import write_text_atomic
 from medfed.overrides import split_override
 from medfed.run_folder import check_free
 from simulations.inputs import check_inputs, check_together
-from simulations.sweep_grid import Axis, Settings, labels, parse_axis, product
+from simulations.sweeps.grid import Axis, Settings, labels, parse_axis, product
 
 _MAX_FAULTS = 5
 _SWEEP = "sweep.toml"

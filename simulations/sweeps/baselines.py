@@ -14,10 +14,10 @@ from medfed.data.dataset import Dataset
 from medfed.report.page import render_run
 from medfed.results import RunResult
 from medfed.run_folder import RunFolder
-from simulations import crew
-from simulations.baseline_files import BaselineFiles
-from simulations.baselines import baseline_tasks
-from simulations.compare import add_baselines
+from simulations.baselines import crew
+from simulations.baselines.compare import add_baselines
+from simulations.baselines.files import BaselineFiles
+from simulations.baselines.tasks import baseline_tasks
 
 WITHOUT_EFFECT = (
     "name",

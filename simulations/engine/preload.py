@@ -8,8 +8,8 @@ _MODULES = (
     "torch._dynamo",
     "client.app",
     "client.batch",
-    "simulations.crew",
-    "simulations.worker",
+    "simulations.baselines.crew",
+    "simulations.engine.worker",
 )  # the first: by an optimizer's step
 
 for _module in (*_MODULES, *(table.partition(":")[0] for table in KINDS.values())):

@@ -2,7 +2,7 @@
 
 Flower hands every message to its actors at once. Here a message waits until its turn is near: what is in flight stays
 bounded, a stop is honoured between two sites, and a site's deadline counts from when its work begins. A message whose
-actor died is sent again, as the pool of processes does (:mod:`simulations.pool`); Ray itself could do it
+actor died is sent again, as the pool of processes does (:mod:`simulations.engine.pool`); Ray itself could do it
 (``max_task_retries``), but then also starts the actors anew that Flower ends.
 """
 
@@ -75,7 +75,7 @@ class RayGrid(Grid):
         return message_id not in itertools.islice(self._sent, self._num_actors)
 
     def cancel(self, message_id: str) -> None:
-        """Forget a message; the actor that hangs on it ends itself (:mod:`simulations.ray_site`)."""
+        """Forget a message; the actor that hangs on it ends itself (:mod:`simulations.engine.ray_site`)."""
         self._queue.pop(message_id, None)
         if message_id in self._sent:
             self._sent[message_id].given_up = True

@@ -1,4 +1,4 @@
-"""Processes that start in milliseconds: a fork server (:mod:`simulations.forkserver`) has imported everything already.
+"""Processes that start in milliseconds: a fork server (:mod:`simulations.engine.forkserver`) has all imports done.
 
 ``multiprocessing`` has a fork server too, but its children import ``__main__`` again: a script that calls
 ``simulate`` without a guard would start itself over and over. None of ours outlives this process, however it ends:
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO, NamedTuple
 
-from simulations.channel import Channel
+from simulations.engine.channel import Channel
 
 _INHERITED = (1, 2)  # standard output and error
 
@@ -81,7 +81,7 @@ class ForkServer:
             if self._channel is None:
                 self._channel, theirs = Channel.pair()
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "simulations.forkserver", str(theirs.fileno()), self._module],
+                    [sys.executable, "-P", "-m", "simulations.engine.forkserver", str(theirs.fileno()), self._module],
                     stdin=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
                     env=os.environ | {"PYTHONPATH": os.pathsep.join(_path())},
@@ -119,7 +119,7 @@ class ForkServer:
             self._process = self._channel = None
 
 
-_server = ForkServer("simulations.preload")  # one per process: a second run, or a sweep, finds it warm
+_server = ForkServer("simulations.engine.preload")  # one per process: a second run, or a sweep, finds it warm
 
 
 def warm() -> None:

@@ -15,8 +15,8 @@ from flwr.app import Context, Error, Message, RecordDict
 from flwr.app.message import make_message
 from flwr.supercore.task_identity import TaskIdentity
 
-from simulations.channel import Channel
-from simulations.sharing import SharedRecord, receive, share
+from simulations.engine.channel import Channel
+from simulations.engine.sharing import SharedRecord, receive, share
 
 _CLIENT_APP_RAISED_EXCEPTION = 2  # flwr.common.constant.ErrorCode
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h

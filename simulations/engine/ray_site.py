@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flwr.app import Context, Message
 
-from simulations.worker import answer, load
+from simulations.engine.worker import answer, load
 
 _EXIT_HUNG = 1
 _GRACE_SECONDS = 5.0  # the round loop gives up first, so that the message is not sent once more

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from medfed.config import Scenario
 from medfed.results import LOWER_IS_BETTER, Evaluation, MeanSummary, Metrics, SiteSummary, Summary
 from server.summary import mean_metrics
-from simulations.baselines import Task
+from simulations.baselines.tasks import Task
 
 _SMALLEST_GAP = 1e-3  # below this the pooled model is not better than the best local one, and a share means nothing
 

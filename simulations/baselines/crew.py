@@ -1,7 +1,7 @@
 """Baselines on all cores: helper processes share one list of tasks; this process trains what they leave.
 
 Who trains what does not change a number, since every task is seeded by itself. Helpers give way to the rounds that run
-beside them, and end with this process (:mod:`simulations.processes`).
+beside them, and end with this process (:mod:`simulations.engine.processes`).
 """
 
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ from medfed.config import Scenario, parse_scenario
 from medfed.data.dataset import Dataset, open_dataset
 from medfed.data.location import resolve_path
 from medfed.errors import StopRequested, WriteError
-from simulations import processes
-from simulations.baseline_files import BaselineFiles, Tests
-from simulations.baselines import Task, baseline_tasks, train_baseline
+from simulations.baselines.files import BaselineFiles, Tests
+from simulations.baselines.tasks import Task, baseline_tasks, train_baseline
+from simulations.engine import processes
 
 _POLL_SECONDS = 0.5
 _NICENESS = 10  # a tenth of a core where rounds want it, all of it where they wait
@@ -66,7 +66,7 @@ def hired(scenario: Scenario, folder: Path, count: int) -> Iterator[Crew]:
 def _start(scenario: Scenario, files: BaselineFiles, number: int) -> processes.Process:
     arguments = [scenario.to_toml(), str(files.path.absolute())]
     with _log(files, number).open("wb") as log:
-        return processes.start("simulations.crew:assist", arguments, log=log, niceness=_NICENESS)
+        return processes.start("simulations.baselines.crew:assist", arguments, log=log, niceness=_NICENESS)
 
 
 def _log(files: BaselineFiles, number: int) -> Path:

@@ -1,0 +1,1 @@
+"""What a federated model is held against: models of one site, and of all data in one place."""
