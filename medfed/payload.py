@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from medfed.errors import UpdateError
 from medfed.types import Weights
@@ -47,14 +46,9 @@ def pack(weights: Weights, metadata: Mapping[str, Any] | None = None) -> memoryv
     Wide elements come first, so that every tensor is aligned; the header keeps the order of ``weights``.
     """
     arrays = {name: value.detach().cpu().contiguous().numpy() for name, value in weights.items()}
-    offsets, size = {}, 0
-    for name in sorted(arrays, key=lambda name: -arrays[name].itemsize):  # stable: equal widths keep their order
-        offsets[name] = (size, size + arrays[name].nbytes)
-        size += arrays[name].nbytes
+    head, offsets, size = _arranged(tuple((name, array.dtype, array.shape) for name, array in arrays.items()))
     header: dict[str, Any] = {_METADATA: {"medfed": json.dumps(dict(metadata), sort_keys=True)}} if metadata else {}
-    for name, array in arrays.items():
-        header[name] = {"dtype": _code(name, array), "shape": list(array.shape), "data_offsets": list(offsets[name])}
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = (json.dumps(header, separators=(",", ":"))[:-1] + ("," if header and head else "") + head + "}").encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     start = _LENGTH_BYTES + len(text)
     buffer = np.empty(start + size, np.uint8)
@@ -64,10 +58,27 @@ def pack(weights: Weights, metadata: Mapping[str, Any] | None = None) -> memoryv
     return buffer.data
 
 
-def _code(name: str, array: NDArray[Any]) -> str:
-    if array.dtype not in _CODES:
-        raise ValueError(f'tensor "{name}": {array.dtype} cannot travel; expected one of {", ".join(DTYPES.values())}')
-    return _CODES[array.dtype]
+@lru_cache(maxsize=32)  # a site packs the same tensors in every round
+def _arranged(
+    forms: tuple[tuple[str, np.dtype[Any], tuple[int, ...]], ...],
+) -> tuple[str, dict[str, tuple[int, int]], int]:
+    """The header's entries as JSON without braces, where each tensor lies in the data, and the data's size in bytes."""
+    sizes = {name: math.prod(shape) * dtype.itemsize for name, dtype, shape in forms}
+    offsets, size = {}, 0
+    for name, _, _ in sorted(forms, key=lambda form: -form[1].itemsize):  # stable: equal widths keep their order
+        offsets[name] = (size, size + sizes[name])
+        size += sizes[name]
+    entries = {
+        name: {"dtype": _code(name, dtype), "shape": list(shape), "data_offsets": list(offsets[name])}
+        for name, dtype, shape in forms
+    }
+    return json.dumps(entries, separators=(",", ":"))[1:-1], offsets, size
+
+
+def _code(name: str, dtype: np.dtype[Any]) -> str:
+    if dtype not in _CODES:
+        raise ValueError(f'tensor "{name}": {dtype} cannot travel; expected one of {", ".join(DTYPES.values())}')
+    return _CODES[dtype]
 
 
 def unpack(data: bytes | memoryview) -> Weights:

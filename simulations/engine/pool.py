@@ -14,7 +14,6 @@ from collections.abc import Iterable, Sequence
 
 from flwr.app import Message, UserConfig
 
-from simulations.engine.worker import unpacked
 from simulations.engine.worker_handle import TRIES, Task, Worker, death
 
 
@@ -136,16 +135,9 @@ class Pool:
     def _hear(self, worker: Worker) -> None:
         """A worker replied, or ended."""
         try:
-            if not worker.channel.readable():  # so it is its end that woke us, however many of its children live
-                raise EOFError
-            values, files = worker.channel.receive()
+            self._reply(worker.reply())
         except EOFError:
             self._bury(worker)
-            return
-        worker.num_open -= 1
-        if not worker.num_open:
-            worker.task = None
-        self._reply(unpacked(values, files))
 
     def _bury(self, worker: Worker) -> None:
         self._selector.unregister(worker.channel)

@@ -11,10 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, RecordDict
+from numpy.typing import NDArray
 
-_MADV_POPULATE_READ = 22  # linux/mman.h
+_MADV_POPULATE_READ, _MADV_POPULATE_WRITE = 22, 23  # linux/mman.h
+_LIBC = ctypes.CDLL(None)
 _ALIGNMENT = 64  # bytes; that of torch's own allocator
 _ATTRIBUTE = "_medfed_shared"
 
@@ -42,9 +45,8 @@ class SharedRecord:
     """A record in shared memory, which is kept while this object lives (and where it is mapped)."""
 
     def __init__(self, record: ArrayRecord) -> None:
-        self.layout = _layout(record)
-        self.file = os.fdopen(os.memfd_create("medfed"), "wb", buffering=0)
-        self.file.truncate(self.layout.size)
+        self.layout = layout_of(record)
+        self.file = os.fdopen(memory_file(self.layout.size), "wb", buffering=0)
         for array, place in zip(record.values(), self.layout.arrays.values(), strict=True):
             self.file.seek(place.start)
             rest = memoryview(array.data)
@@ -52,7 +54,8 @@ class SharedRecord:
                 rest = rest[self.file.write(rest) :]
 
 
-def _layout(record: ArrayRecord) -> RecordLayout:
+def layout_of(record: ArrayRecord) -> RecordLayout:
+    """Its arrays, one after the other."""
     arrays: dict[str, ArrayLayout] = {}
     end = 0
     for name, array in record.items():
@@ -62,17 +65,24 @@ def _layout(record: ArrayRecord) -> RecordLayout:
     return RecordLayout(arrays, end)
 
 
-def share(content: RecordDict, *, keep: bool) -> tuple[dict[str, Any], list[SharedRecord]]:
+def memory_file(size: int) -> int:
+    """The descriptor of a new memory file of ``size`` zero bytes."""
+    file = os.memfd_create("medfed")
+    os.ftruncate(file, size)
+    return file
+
+
+def share(content: RecordDict) -> tuple[dict[str, Any], list[SharedRecord]]:
     """What to pickle of ``content``, and its arrays in the order in which :func:`receive` wants them.
 
-    ``keep``: a record that comes again (the weights of a round, in the message to every site) is written only once;
-    its memory lives as long as the record, which must not be changed any more.
+    A record that comes again (the weights of a round, in the message to every site) is written only once; its memory
+    lives as long as the record, which must not be changed any more.
     """
     parts: dict[str, Any] = dict(content)
     shared = []
     for name, record in parts.items():
         if isinstance(record, ArrayRecord):
-            shared.append(_kept(record) if keep else SharedRecord(record))
+            shared.append(_kept(record))
             parts[name] = shared[-1].layout
     return parts, shared
 
@@ -97,7 +107,14 @@ def receive(parts: Mapping[str, Any], files: Sequence[int]) -> RecordDict:
 
 
 def _record(layout: RecordLayout, file: int) -> ArrayRecord:
-    memory = _mapped(file, layout.size)
+    try:
+        return record_of(layout, map_file(file, layout.size, shared=False).data)
+    finally:
+        os.close(file)
+
+
+def record_of(layout: RecordLayout, memory: memoryview) -> ArrayRecord:
+    """The record that lies in ``memory``, not copied."""
     record = ArrayRecord()
     for name, place in layout.arrays.items():  # one by one: from a dict, the constructor takes bytes only
         record[name] = _array(place, memory)
@@ -110,22 +127,23 @@ def _array(place: ArrayLayout, memory: memoryview) -> Array:
     return array
 
 
-def _populate(memory: torch.Tensor) -> None:
-    """Map all pages now, by one call that lets other threads run, and not one by one when they are read.
+def map_file(file: int, size: int, *, shared: bool) -> NDArray[np.uint8]:
+    """The memory of a file: the same for all who map it ``shared``, else copied when it is written to.
 
-    A kernel before Linux 5.14 refuses; the pages are then mapped when they are read.
+    It is mapped while an array of it lives. Not by ``mmap``, which keeps a descriptor open for every mapping.
+    """
+    if not size:
+        return np.empty(0, np.uint8)
+    found = torch.from_file(f"/proc/self/fd/{file}", shared=shared, size=size, dtype=torch.uint8)
+    _populate(found, _MADV_POPULATE_WRITE if shared else _MADV_POPULATE_READ)
+    memory: NDArray[np.uint8] = found.numpy()
+    return memory
+
+
+def _populate(memory: torch.Tensor, how: int) -> None:
+    """Map all pages now, by one call that lets other threads run, and not one by one when they are used.
+
+    A kernel before Linux 5.14 refuses; the pages are then mapped when they are used.
     """
     start = memory.data_ptr()
-    ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(memory.numel()), _MADV_POPULATE_READ)
-
-
-def _mapped(file: int, size: int) -> memoryview:
-    """Map a file copy-on-write and close it. Not by ``mmap``, which keeps a descriptor open for every mapping."""
-    try:
-        if not size:
-            return memoryview(b"")
-        found = torch.from_file(f"/proc/self/fd/{file}", shared=False, size=size, dtype=torch.uint8)
-        _populate(found)
-        return memoryview(found.numpy())  # type: ignore[arg-type]  # an ndarray is a buffer
-    finally:
-        os.close(file)
+    _LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(memory.numel()), how)

@@ -3,10 +3,11 @@
 import ctypes
 import importlib
 import logging
+import os
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -16,7 +17,8 @@ from flwr.app.message import make_message
 from flwr.supercore.task_identity import TaskIdentity
 
 from simulations.engine.channel import Channel
-from simulations.engine.sharing import SharedRecord, receive, share
+from simulations.engine.lending import Lender
+from simulations.engine.sharing import receive
 
 _CLIENT_APP_RAISED_EXCEPTION = 2  # flwr.common.constant.ErrorCode
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
@@ -32,22 +34,6 @@ def answer(app: Callable[[Message, Context], Message], message: Message, context
         return Message(Error(_CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
 
 
-def packed(message: Message, *, keep: bool) -> tuple[tuple[Any, ...], list[SharedRecord]]:
-    """A message as it goes through a channel: what is pickled, and its arrays."""
-    if message.has_error():
-        return (message.metadata, None, (message.error.code, message.error.reason)), []
-    parts, shared = share(message.content, keep=keep)
-    return (message.metadata, parts, None), shared
-
-
-def unpacked(values: tuple[Any, ...], files: Sequence[int]) -> Message:
-    """The inverse of :func:`packed`."""
-    metadata, parts, error = values
-    if error is not None:
-        return make_message(metadata, error=Error(*error))
-    return make_message(metadata, receive(parts, files))
-
-
 def serve(app: str, together: str, file: int) -> None:
     """Answer for the ClientApp ``module:attribute``, in one torch thread, until the socket ``file`` is closed.
 
@@ -59,8 +45,9 @@ def serve(app: str, together: str, file: int) -> None:
     logging.getLogger("client").addHandler(logging.NullHandler())  # a fault's traceback is in the reply
     channel = Channel(socket.socket(fileno=file))
     with suppress(EOFError, ConnectionError):
+        lender = Lender()
         while True:
-            _serve_task(app, together, channel)
+            _serve_task(app, together, channel, lender)
 
 
 def _keep_freed_memory() -> None:
@@ -74,21 +61,31 @@ def _keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def _serve_task(app: str, together: str, channel: Channel) -> None:
-    num_messages, _ = channel.receive()
+def _serve_task(app: str, together: str, channel: Channel, lender: Lender) -> None:
+    (num_messages, returned), _ = channel.receive()
+    lender.take_back(returned)
     messages, contexts = zip(*(_receive(channel) for _ in range(num_messages)), strict=True)
     answers = load(together)(messages, contexts) if num_messages > 1 else [lambda *given: load(app)(*given)]
     for message, context, reply_to in zip(messages, contexts, answers, strict=True):
-        reply, shared = packed(answer(reply_to, message, context), keep=False)
-        channel.send(reply, [record.file.fileno() for record in shared])
+        _send(channel, answer(reply_to, message, context), lender)
         message.content.clear()  # else its arrays live until the collector comes: RecordDict.array_records is a cycle
         sys.stdout.flush()  # what a user's own trainer prints
 
 
 def _receive(channel: Channel) -> tuple[Message, Context]:
-    (values, config), files = channel.receive()
-    message = unpacked(values, files)
-    return message, Context(1, message.metadata.dst_node_id, config, RecordDict(), {})
+    (metadata, parts, config), files = channel.receive()
+    message = make_message(metadata, receive(parts, files))
+    return message, Context(1, metadata.dst_node_id, config, RecordDict(), {})
+
+
+def _send(channel: Channel, reply: Message, lender: Lender) -> None:
+    if reply.has_error():
+        channel.send((reply.metadata, None, (reply.error.code, reply.error.reason), ()))
+        return
+    parts, files, dropped = lender.lend(reply.content)
+    channel.send((reply.metadata, parts, None, dropped), files)
+    for file in files:
+        os.close(file)
 
 
 def load(name: str) -> Any:

@@ -5,10 +5,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from flwr.app import Error, Message, UserConfig
+from flwr.app.message import make_message
 
 from simulations.engine import processes
 from simulations.engine.channel import Channel
-from simulations.engine.worker import packed
+from simulations.engine.lending import Borrower
+from simulations.engine.sharing import share
 
 TRIES = 2
 _CLIENT_APP_CRASHED = 8  # flwr.common.constant.ErrorCode
@@ -48,15 +50,32 @@ class Worker:
             theirs.close()
         self.task: Task | None = None
         self.num_open = 0  # replies to come
+        self._borrower = Borrower()
 
     def take(self, task: Task) -> None:
         """Begin ``task``; a worker that is dead is found out by whoever waits for it."""
         self.task, self.num_open = task, len(task.messages)
         with suppress(OSError):
-            self.channel.send(self.num_open)
+            self.channel.send((self.num_open, self._borrower.returned()))
             for message, config in zip(task.messages, task.configs, strict=True):
-                values, shared = packed(message, keep=True)
-                self.channel.send((values, config), [record.file.fileno() for record in shared])
+                parts, shared = share(message.content)
+                self.channel.send((message.metadata, parts, config), [record.file.fileno() for record in shared])
+
+    def reply(self) -> Message:
+        """The reply that it has sent.
+
+        Raises:
+            EOFError: it is gone.
+        """
+        if not self.channel.readable():  # so it is its end that woke us, however many of its children live
+            raise EOFError
+        (metadata, parts, error, dropped), files = self.channel.receive()
+        self.num_open -= 1
+        if not self.num_open:
+            self.task = None
+        if error is not None:
+            return make_message(metadata, error=Error(*error))
+        return make_message(metadata, self._borrower.receive(parts, files, dropped))
 
     def close(self) -> int:
         """End it, at once if it is busy; the exit code."""

@@ -18,8 +18,8 @@ def record(parts: dict[str, bytes]) -> ArrayRecord:
     return made
 
 
-def through(content: RecordDict, keep: bool = False) -> RecordDict:
-    parts, shared = share(content, keep=keep)
+def through(content: RecordDict) -> RecordDict:
+    parts, shared = share(content)
     return receive(parts, [os.dup(part.file.fileno()) for part in shared])
 
 
@@ -54,8 +54,8 @@ def test_what_is_received_is_what_was_shared(records: list[list[bytes]]) -> None
 def test_a_kept_record_is_written_once_and_its_memory_lives_as_long_as_it() -> None:
     before = descriptors()
     weights = record({"w": b"abc"})
-    first = share(RecordDict({"weights": weights}), keep=True)[1]
-    second = share(RecordDict({"weights": weights, "config": ConfigRecord()}), keep=True)[1]
+    first = share(RecordDict({"weights": weights}))[1]
+    second = share(RecordDict({"weights": weights, "config": ConfigRecord()}))[1]
     assert first[0] is second[0]
     del first, second, weights
     assert descriptors() == before
@@ -63,18 +63,19 @@ def test_a_kept_record_is_written_once_and_its_memory_lives_as_long_as_it() -> N
 
 def test_who_writes_into_received_arrays_changes_nobody_elses() -> None:
     content = RecordDict({"weights": record({"w": b"abc"})})
-    one, other = through(content, keep=True), through(content, keep=True)
+    one, other = through(content), through(content)
     one["weights"]["w"].data[0] = ord("x")
     assert bytes(one["weights"]["w"].data) == b"xbc"
     assert bytes(other["weights"]["w"].data) == b"abc"
-    assert bytes(through(content, keep=True)["weights"]["w"].data) == b"abc"
+    assert bytes(through(content)["weights"]["w"].data) == b"abc"
 
 
 def test_memory_is_freed_with_the_last_array_and_no_descriptor_stays_open() -> None:
     before, mapped = descriptors(), mappings()
-    received = through(RecordDict({"update": record({"w": b"abc" * 10_000})}))
+    content = RecordDict({"update": record({"w": b"abc" * 10_000})})
+    received = through(content)
     array = received["update"]["w"]
-    del received
+    del received, content
     assert (descriptors(), mappings()) == (before, mapped + 1)
     assert array.data[:3] == b"abc"
     del array

@@ -1,0 +1,98 @@
+"""Memory lent with replies. Oracles: inverse, a copy kept aside, and what /proc says of mappings and open files."""
+
+import gc
+import os
+
+from flwr.app import Array, ConfigRecord, RecordDict
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulations.engine.lending import Borrower, Lender
+from tests.simulations.test_sharing import descriptors, mappings, record
+
+RECORDS = st.lists(st.lists(st.binary(max_size=200), max_size=3), max_size=3)
+
+
+class Pair:
+    """A worker and its main process in one."""
+
+    def __init__(self) -> None:
+        self.lender, self.borrower = Lender(), Borrower()
+
+    def through(self, content: RecordDict) -> RecordDict:
+        parts, files, dropped = self.lender.lend(content)
+        received = self.borrower.receive(parts, [os.dup(file) for file in files], dropped)
+        for file in files:
+            os.close(file)
+        return received
+
+    def give_back(self) -> list[int]:
+        gc.collect()
+        returned = self.borrower.returned()
+        self.lender.take_back(returned)
+        return returned
+
+
+def update(letter: bytes, size: int = 10_000) -> RecordDict:
+    return RecordDict({"update": record({"w": letter * size})})
+
+
+def data(content: RecordDict) -> Array:
+    return content["update"]["w"]
+
+
+@settings(max_examples=30)
+@given(st.lists(RECORDS, max_size=4))
+def test_what_is_received_is_what_was_lent(replies: list[list[list[bytes]]]) -> None:
+    pair = Pair()
+    for records in replies:
+        content = RecordDict({"config": ConfigRecord({"a": 1})})
+        for number, parts in enumerate(records):
+            content[f"arrays {number}"] = record({str(i): data for i, data in enumerate(parts)})
+        received = pair.through(content)
+        assert list(received) == list(content)
+        for number, parts in enumerate(records):
+            found = list(received[f"arrays {number}"].values())
+            assert [bytes(array.data) for array in found] == parts
+            assert [(a.dtype, a.shape, a.stype) for a in found] == [("uint8", (len(part),), "raw") for part in parts]
+        del received, content
+        pair.give_back()
+
+
+def test_memory_is_written_again_only_when_its_last_array_is_gone() -> None:
+    pair, before = Pair(), mappings()
+    first = pair.through(update(b"a"))
+    array = data(first)
+    del first
+    assert pair.give_back() == []
+    second = pair.through(update(b"b"))
+    assert bytes(array.data) == b"a" * 10_000
+    del array
+    assert pair.give_back() == [0]
+    third = pair.through(update(b"c", 9_000))
+    assert mappings() - before == 4  # two memories, each mapped on both sides
+    assert bytes(data(second).data) == b"b" * 10_000
+    assert bytes(data(third).data) == b"c" * 9_000
+
+
+def test_an_update_larger_than_what_is_free_gets_a_memory_of_its_own() -> None:
+    pair = Pair()
+    pair.through(update(b"a"))
+    pair.give_back()
+    larger = pair.through(update(b"b", 20_000))
+    assert bytes(data(larger).data) == b"b" * 20_000
+    del larger
+    assert pair.give_back() == [1]
+
+
+def test_what_was_needed_for_a_moment_is_let_go_on_both_sides() -> None:
+    pair, before, files = Pair(), mappings(), descriptors()
+    replies = [pair.through(update(b"a")) for _ in range(6)]
+    assert mappings() - before == 12
+    del replies
+    assert sorted(pair.give_back()) == [0, 1, 2, 3, 4, 5]
+    last = pair.through(update(b"b"))
+    assert mappings() - before == 6  # one is read, two are kept for the next
+    assert bytes(data(last).data) == b"b" * 10_000
+    del last, pair
+    assert (mappings(), descriptors()) == (before, files)
