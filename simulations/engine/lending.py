@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from simulations.engine.sharing import RecordLayout, layout_of, map_file, memory_file, record_of
 
-_MOST_FREE = 2  # memories that wait to be written; more were needed for a moment, and are let go
+_MOST_FREE = 1  # memory that waits to be written; more was needed for a moment, and is let go
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,9 @@ class SharedRecord:
             rest = memoryview(array.data)
             while rest:  # one write takes at most 2 GiB
                 rest = rest[self.file.write(rest) :]
+        memory = map_file(self.file.fileno(), self.layout.size, shared=False)  # so that it is in memory once
+        for array, place in zip(record.values(), self.layout.arrays.values(), strict=True):
+            array.data = memory.data[place.start : place.stop]  # type: ignore[assignment]  # nor does Array.data
 
 
 def layout_of(record: ArrayRecord) -> RecordLayout:
