@@ -10,6 +10,7 @@ import time
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
+from client.adversary import claimed, forger, refuse_outside_simulation, with_poison
 from client.faults import reported
 from client.home import site_state
 from client.local import local_round, own_weights, warm_model
@@ -29,9 +30,11 @@ def query(message: Message, context: Context) -> Message:
     """Say who this site is and how many images it holds."""
     scenario = messages.read_scenario(message.content)
     with reported(context, scenario):
+        refuse_outside_simulation(context, scenario)
         data = site_data(context, scenario)
+        num_train = claimed(scenario, data.site, len(data.train))
         counts = tuple(data.train.class_counts(len(scenario.task.classes)))
-        info = messages.SiteInfo(data.site, len(data.train), len(data.val), len(data.test), counts)
+        info = messages.SiteInfo(data.site, num_train, len(data.val), len(data.test), counts)
     return Message(messages.info_reply(info), reply_to=message)
 
 
@@ -64,10 +67,11 @@ def evaluate(message: Message, context: Context) -> Message:
 
 
 def _train(request: messages.Request, context: Context, trained: Trained | None) -> RecordDict:
-    data = site_data(context, request.scenario)
+    refuse_outside_simulation(context, request.scenario)
+    data = with_poison(site_data(context, request.scenario), request.scenario)
     started = time.perf_counter()
     state = site_state(context, request.scenario, request.run)
-    update, kept = local_round(request, data, state.load(request.round - 1), trained)
+    update, kept = local_round(request, data, state.load(request.round - 1), trained, forger(request, context))
     state.save(request.round, kept)
     before = trained.seconds if trained else 0.0
     return messages.update_reply(update, before + time.perf_counter() - started)

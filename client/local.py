@@ -1,5 +1,6 @@
 """One round at one site: global weights and what the site kept -> an update, and what the site keeps now."""
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 
 from torch import nn
@@ -21,19 +22,21 @@ _RESIDUAL = "residual"
 
 
 def local_round(
-    request: Request, data: SiteData, kept: Weights, trainer: Trainer | None = None
+    request: Request,
+    data: SiteData,
+    kept: Weights,
+    trainer: Trainer | None = None,
+    forge: Callable[[Outcome], Outcome] | None = None,
 ) -> tuple[Update, Weights]:
     """Train from the request's weights; returns what leaves the site and what it keeps for its next round.
 
-    ``trainer`` takes the place of the scenario's: where the site was trained together with others already.
+    ``trainer`` takes the place of the scenario's: where the site was trained together with others already. ``forge``
+    changes what leaves a malicious site (:mod:`client.adversary`).
     """
     scenario = request.scenario
     weights = full_weights(request, kept)
-    model = warm_model(scenario)
-    set_weights(model, weights)
-    chosen = trainer or scenario.training.trainer
-    train = partial(_train, trainer=chosen, data=data, scenario=scenario, round_number=request.round)
-    outcome = client_strategy(scenario)(Job(model, weights, request.extras, group(kept, _STRATEGY), train, scenario))
+    outcome = local_outcome(request, data, kept, trainer)
+    outcome = forge(outcome) if forge else outcome
     shared = {name: outcome.change[name] for name in request.weights}
     noise = numpy_generator(scenario.seed, data.site, request.round, "compression")
     wire, residual = scenario.federation.compression.compress(shared, group(kept, _RESIDUAL), noise)
@@ -41,6 +44,17 @@ def local_round(
     keeps = {_PERSONAL: personal, _STRATEGY: outcome.state, _RESIDUAL: residual}
     next_kept = {name: value for prefix, part in keeps.items() for name, value in prefixed(prefix, part).items()}
     return _update(data.site, wire, outcome), next_kept
+
+
+def local_outcome(request: Request, data: SiteData, kept: Weights, trainer: Trainer | None = None) -> Outcome:
+    """What training from the request's weights comes to, before anything is taken out of it or compressed."""
+    scenario = request.scenario
+    weights = full_weights(request, kept)
+    model = warm_model(scenario)
+    set_weights(model, weights)
+    chosen = trainer or scenario.training.trainer
+    train = partial(_train, trainer=chosen, data=data, scenario=scenario, round_number=request.round)
+    return client_strategy(scenario)(Job(model, weights, request.extras, group(kept, _STRATEGY), train, scenario))
 
 
 def _train(

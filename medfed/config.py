@@ -20,7 +20,9 @@ from medfed.config_errors import explain
 from medfed.data.location import PACKAGE_PREFIX
 from medfed.errors import ScenarioError
 from medfed.overrides import change, parse_override
+from medfed.rng import numpy_generator
 from medfed.sections import (
+    AdversaryConfig,
     BaselinesConfig,
     DataConfig,
     EngineConfig,
@@ -65,6 +67,7 @@ class Scenario(Section):
     baselines: BaselinesConfig = BaselinesConfig()
     record: RecordConfig = RecordConfig()
     tracking: TrackingConfig = TrackingConfig()
+    adversary: AdversaryConfig = AdversaryConfig()
     engine: EngineConfig = EngineConfig()
 
     @model_validator(mode="after")
@@ -91,6 +94,15 @@ class Scenario(Section):
         return tuple(sorted(set(self.federation.sites) - set(self.federation.leave_out)))
 
     @property
+    def malicious_sites(self) -> tuple[str, ...]:
+        """The adversary's sites, sorted: those named, or so many of ``training_sites`` drawn by the seed."""
+        chosen, sites = self.adversary.sites, self.training_sites
+        if isinstance(chosen, int):
+            order = numpy_generator(self.seed, "adversary").permutation(len(sites))
+            chosen = tuple(sites[i] for i in order[:chosen])
+        return tuple(sorted(chosen))
+
+    @property
     def recorded_rounds(self) -> frozenset[int]:
         """``record.rounds`` counted from 1."""
         return frozenset(r if r > 0 else self.training.rounds + 1 + r for r in self.record.rounds)
@@ -102,7 +114,7 @@ class Scenario(Section):
         return validate(values, where="scenario")
 
     def to_toml(self) -> str:
-        """The whole scenario as TOML, all defaults written out (null values left out)."""
+        """The whole scenario as TOML, all defaults written out (no null values; no adversary where there is none)."""
         return tomli_w.dumps(to_dict(self))
 
     def travelling(self) -> "Scenario":
@@ -146,6 +158,8 @@ def _suits(plugin: Any, task: TaskConfig) -> bool:
 def to_dict(scenario: Scenario) -> dict[str, Any]:
     """The scenario as plain TOML values, without nulls."""
     values: dict[str, Any] = _plain(scenario.model_dump(mode="python"))
+    if not scenario.adversary.sites:
+        del values["adversary"]
     return values
 
 

@@ -25,8 +25,11 @@ KINDS: dict[str, str] = {
     "strategy": "server.strategies:STRATEGIES",
     "client_strategy": "client.strategies:CLIENT_STRATEGIES",
     "aggregator": "robustness.aggregation:AGGREGATORS",
+    "byzantine": "robustness.byzantine:BYZANTINE",
+    "attack": "robustness.attacks:ATTACKS",
     "compression": "medfed.compression:COMPRESSIONS",
     "tracker": "medfed.tracking:TRACKERS",
+    "audit_section": "medfed.audit.tables:SECTIONS",
 }
 
 _IMPORTS = "expected package.module:attr of an installed package, or of a folder named in PYTHONPATH"

@@ -189,7 +189,8 @@ class EvaluationConfig(Section):
     """``[evaluation]``: ``every`` so many rounds on validation data; intervals from ``resamples`` bootstraps.
 
     ``patience`` ends the rounds after so many evaluations in a row without a better mean of the headline metric over
-    sites (0: never). ``keep`` says which round's weights become the model: the ``last``, or the ``best`` by that mean.
+    the sites that both rounds have (0: never). ``keep`` says which round's weights become the model: the ``last``, or
+    the ``best`` by that mean.
     """
 
     headline: Literal["auroc", "balanced_accuracy", "accuracy", "dice", "iou"] | None = None
@@ -217,6 +218,19 @@ class TrackingConfig(Section):
     """``[tracking]``: where the figures of every round go beside the run's own files; nothing here changes a number."""
 
     trackers: Annotated[tuple[plugin_field("tracker"), ...], AfterValidator(_unique)] = ()  # type: ignore[valid-type]
+
+
+class AdversaryConfig(Section):
+    """``[adversary]``: sites that act against the others. A simulation plays it, a deployment refuses it.
+
+    ``sites``: their names, or how many are drawn from the sites that train; 0: nobody. ``behaviour``: what they do.
+    ``knowledge``: whose honest updates they see, where the behaviour needs them: the ``colluders``' own, or those of
+    ``everyone`` who is honest.
+    """
+
+    sites: Annotated[int, Field(ge=0)] | Annotated[tuple[str, ...], AfterValidator(_unique)] = 0
+    behaviour: plugin_field("byzantine") = "sign_flip"  # type: ignore[valid-type]
+    knowledge: Literal["colluders", "everyone"] = "colluders"
 
 
 class EngineConfig(Section):

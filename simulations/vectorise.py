@@ -44,6 +44,8 @@ def refuse_batches(scenario: Scenario) -> None:
 
 def _misfits(scenario: Scenario) -> Iterator[str]:
     training = scenario.training
+    if scenario.adversary.sites:
+        yield f"malicious sites ([adversary]) are trained one at a time; expected adversary.sites = 0, {_OFF}"
     if type(training.trainer) is not Standard:
         name = registry.name_of("trainer", training.trainer)
         yield f'the trainer "{name}" trains one site at a time; expected training.trainer = "standard", {_OFF}'

@@ -38,7 +38,7 @@ def failure(folder: Path) -> str | None:
     return written.read_text().splitlines()[0] if written.is_file() else None
 
 
-def federate(scenario: Scenario, out: Path) -> None:
+def federate(scenario: Scenario, out: Path, command: str = "noniid") -> None:
     """Train across the sites and test, in this process alone; a run that cannot be finished leaves its cause.
 
     Two such processes beside each other use two cores better than one with two workers: the server's share and the
@@ -50,10 +50,16 @@ def federate(scenario: Scenario, out: Path) -> None:
         make_folder(folder, scenario)
     data = str(resolve_path(scenario.data.path))
     configs: dict[str, UserConfig] = {
-        site: {"site": site, "data": data, "home": str(folder / "sites" / file_name(site))}
+        site: {"site": site, "data": data, "home": str(folder / "sites" / file_name(site)), "simulated": True}
         for site in scenario.federation.sites
     }
-    run_config: UserConfig = {"scenario": scenario.to_toml(), "out": str(out), "command": "noniid", "resume": True}
+    run_config: UserConfig = {
+        "scenario": scenario.to_toml(),
+        "out": str(out),
+        "command": command,
+        "resume": True,
+        "simulated": True,
+    }
     try:
         with local_grid("client.app:app", configs, workers=1) as grid:
             server_app(grid, Context(1, 1, {}, RecordDict(), run_config))

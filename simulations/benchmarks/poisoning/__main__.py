@@ -1,0 +1,80 @@
+"""Every attack by malicious sites under every aggregation rule, on PneumoniaMNIST over twenty sites.
+
+    python -m simulations.benchmarks.poisoning [--malicious 2 4 6] [--seeds 3] [--workers 2] [--out runs/poisoning]
+
+May be stopped at any time: what is finished is kept, and the same command goes on. One such command at a time may work
+in a folder. ``--attacks`` and ``--rules`` take a part of the matrix; ``--page`` writes the tables to a file.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from simulations.benchmarks.poisoning import figures
+from simulations.benchmarks.poisoning.figures import Outcomes
+from simulations.benchmarks.poisoning.page import WAYS, page
+from simulations.benchmarks.poisoning.pair import Outcome
+from simulations.benchmarks.poisoning.plan import ATTACKS, CLEAN, FEDAVG, Pair, pairs, rules
+from simulations.benchmarks.poisoning.work import work
+from simulations.benchmarks.report import Row, print_rows
+
+PAGE = Path("docs/results-poisoning.md")
+LEAST_CLEAN, MOST_LOST, LEAST_RECALL, MOST_ALARMS = 0.85, 5.0, 0.9, 0.05
+
+
+def report(outcomes: Outcomes, attacks: Sequence[str], names: Sequence[str], malicious: Sequence[int]) -> list[Row]:
+    """The figures that have goals; an attack whose figure cannot be had counts as lost altogether."""
+    none = "no federated framework ships these attacks"
+    found = []
+    for number in malicious:
+        clean = figures.accuracy(figures.chosen(outcomes, CLEAN, FEDAVG, number)).value or 0.0
+        at = f"{number} malicious"
+        found.append(Row(f"{at}: clean FedAvg, accuracy", clean, None, "1", "higher", LEAST_CLEAN, none))
+        for attack in attacks:
+            best = figures.least_lost(outcomes, attack, [name for name in names if name != FEDAVG], number)
+            rule, lost = best or ("no rule", 100.0)
+            found.append(Row(f"{at}: {attack}, {rule}", lost, None, "points lost", "lower", MOST_LOST, none))
+        for attack in attacks:
+            told = figures.named(figures.of_attack(outcomes, attack, number), WAYS)
+            found.append(Row(f"{at}: {attack}, named", told.recall or 0.0, None, "1", "higher", LEAST_RECALL, none))
+        told = figures.named(figures.of_attack(outcomes, CLEAN, number), WAYS)
+        found.append(Row(f"{at}: honest run, named", told.false_alarms or 0.0, None, "1", "lower", MOST_ALARMS, none))
+    return found
+
+
+def _tell(pair: Pair, outcome: Outcome, done: int, total: int) -> None:
+    said = outcome.refused or outcome.stopped or f"accuracy {outcome.accuracy:.3f}"
+    print(f"{time.strftime('%H:%M:%S')} {done}/{total} {pair.label}: {said[:100]}", flush=True)
+
+
+def main() -> None:
+    """Run what is missing, print the tables, write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--malicious", nargs="+", type=int, default=[4], help="how many of the 20 sites")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--attacks", nargs="+", choices=list(ATTACKS), default=list(ATTACKS))
+    parser.add_argument("--rules", nargs="+", choices=list(rules(1)), default=list(rules(1)))
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes, one run each")
+    parser.add_argument("--out", type=Path, default=Path("runs/poisoning"))
+    parser.add_argument("--page", type=Path, default=PAGE)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    wanted = list(pairs(arguments.attacks, arguments.rules, arguments.malicious, arguments.seeds))
+    outcomes: dict[Pair, Outcome] = {}
+    for pair, outcome in work(wanted, arguments.out, arguments.workers):
+        outcomes[pair] = outcome
+        _tell(pair, outcome, len(outcomes), len(wanted))
+    numbers = " ".join(map(str, arguments.malicious))
+    command = f"python -m simulations.benchmarks.poisoning --malicious {numbers} --seeds {arguments.seeds}"
+    text = page(outcomes, arguments.attacks, arguments.rules, arguments.malicious, command)
+    arguments.page.write_text(text)
+    print(text)
+    print_rows("poisoning", report(outcomes, arguments.attacks, arguments.rules, arguments.malicious))
+
+
+if __name__ == "__main__":
+    main()

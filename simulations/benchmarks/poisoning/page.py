@@ -1,0 +1,106 @@
+"""The tables of the matrix, and ``docs/results-poisoning.md``."""
+
+from collections.abc import Sequence
+
+from medfed.results import Estimate
+from robustness.detection import DETECTORS
+from simulations.benchmarks.poisoning import figures
+from simulations.benchmarks.poisoning.figures import Outcomes, chosen
+from simulations.benchmarks.poisoning.pair import SERVER_CHECKS, Outcome
+from simulations.benchmarks.poisoning.plan import ATTACKS, CLEAN, base
+
+WAYS = (*DETECTORS, SERVER_CHECKS)
+"""All ways in which a site is named."""
+
+
+def page(
+    outcomes: Outcomes, attacks: Sequence[str], rules: Sequence[str], malicious: Sequence[int], command: str
+) -> str:
+    """The whole page; ``command`` is what writes it anew."""
+    seeds = sorted({pair.seed for pair in outcomes})
+    scenario = base()
+    parts = [
+        "# Malicious sites: every attack under every rule",
+        f"Written by `{command}`. PneumoniaMNIST, {scenario.data.partition.num_sites} sites alike (IID), "
+        f"{scenario.training.rounds} rounds, seeds {', '.join(map(str, seeds))}. Attacks, rules, detectors and what "
+        "the figures mean: [poisoning.md](poisoning.md).",
+    ]
+    for number in malicious:
+        parts += [
+            f"## {number} of {scenario.data.partition.num_sites} sites malicious",
+            "Test accuracy, and in brackets the points that it is below the same rule without attack"
+            + (" (mean over seeds, 95 % interval)" if len(seeds) > 1 else ""),
+            accuracy_table(outcomes, attacks, rules, number),
+            "Success of the backdoor: share of test images with a finding that the trigger turns to none, and in "
+            "brackets the same under that rule without attack",
+            success_table(outcomes, attacks, rules, number),
+            "Who is named, over all rules: share of malicious sites named / share of honest sites named",
+            named_table(outcomes, attacks, number),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def accuracy_table(outcomes: Outcomes, attacks: Sequence[str], rules: Sequence[str], number: int) -> str:
+    """A row per attack, a column per rule."""
+
+    def cell(attack: str, rule: str) -> str:
+        found, clean = chosen(outcomes, attack, rule, number), chosen(outcomes, CLEAN, rule, number)
+        if said := _no_figure(list(found.values())):
+            return said
+        shown = _text(figures.accuracy(found), 3)
+        return shown if attack == CLEAN else f"{shown} ({_text(figures.points_lost(found, clean), 1)})"
+
+    return _table("attack", rules, {attack: [cell(attack, rule) for rule in rules] for attack in (CLEAN, *attacks)})
+
+
+def success_table(outcomes: Outcomes, attacks: Sequence[str], rules: Sequence[str], number: int) -> str:
+    """A row per backdoor, a column per rule."""
+
+    def cell(attack: str, rule: str) -> str:
+        found = chosen(outcomes, attack, rule, number)
+        if said := _no_figure(list(found.values())):
+            return said
+        clean = figures.success(chosen(outcomes, CLEAN, rule, number), attack)
+        return f"{_text(figures.success(found, attack), 2)} ({_text(clean, 2)})"
+
+    backdoors = [attack for attack in attacks if ATTACKS[attack]["name"] == "backdoor"]
+    return _table("backdoor", rules, {attack: [cell(attack, rule) for rule in rules] for attack in backdoors})
+
+
+def named_table(outcomes: Outcomes, attacks: Sequence[str], number: int) -> str:
+    """A row per attack, a column per way of naming, and one for all of them together."""
+
+    def cell(attack: str, ways: Sequence[str]) -> str:
+        found = figures.named(figures.of_attack(outcomes, attack, number), ways)
+        return f"{_share(found.recall)} / {_share(found.false_alarms)}"
+
+    columns = [*((way,) for way in WAYS), WAYS]
+    rows = {attack: [cell(attack, ways) for ways in columns] for attack in (CLEAN, *attacks)}
+    return _table("attack", [*WAYS, "any of them"], rows)
+
+
+def _no_figure(found: Sequence[Outcome]) -> str:
+    """Why a cell has no figure; empty where it has one."""
+    for outcome in found:
+        if outcome.refused:
+            return f"refused: {outcome.refused}"
+        if outcome.stopped:
+            return "no model: the run stopped"
+    return "" if found else "not run"
+
+
+def _table(first: str, columns: Sequence[str], rows: dict[str, list[str]]) -> str:
+    lines = [f"| {first} | {' | '.join(columns)} |", f"|{'---|' * (len(columns) + 1)}"]
+    return "\n".join([*lines, *(f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items())])
+
+
+def _text(estimate: Estimate, digits: int) -> str:
+    if estimate.value is None:
+        return "-"
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.{digits}f}"
+    return f"{estimate.value:.{digits}f}, {estimate.low:.{digits}f} to {estimate.high:.{digits}f}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -1,0 +1,143 @@
+"""One run of the matrix: train, test, look for the backdoors, look for the malicious sites; what came of it as JSON."""
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from medfed.config import Scenario
+from medfed.data.dataset import Dataset, pool
+from medfed.errors import ScenarioError
+from medfed.models.initial import initial_model
+from medfed.params import load_weights, set_weights
+from medfed.registry import build
+from medfed.results import RunResult, write_json
+from medfed.rng import numpy_generator
+from medfed.training.evaluation import evaluate
+from medfed.types import ImageSet, Weights
+from robustness.byzantine.backdoor import Backdoor
+from robustness.byzantine.success import backdoor_success
+from robustness.detection import DETECTORS
+from robustness.detection.recorded import recorded_rounds
+from simulations.benchmarks.noniid import runs
+from simulations.benchmarks.poisoning.plan import ATTACKS, Pair
+from simulations.inputs import check_inputs
+
+_SERVER_IMAGES = 100
+"""How many validation images the server has for its own; nobody trains on them."""
+
+SERVER_CHECKS = "server checks"
+"""Stands among the detectors: the sites whose updates were refused as they arrived."""
+
+
+class Outcome(BaseModel):
+    """What came of one run.
+
+    Attributes:
+        scenario: digest of what was run: a changed benchmark runs anew.
+        refused: why the rule cannot serve; empty where it can.
+        stopped: why the run ended before its last round; empty where it did not.
+        accuracy: on the shared test images; None where there is no model.
+        success: attack with a backdoor -> share of test images of other classes that its trigger turns, in every run.
+        sites: all that trained.
+        malicious: the adversary's.
+        named: detector -> the sites that it names.
+        seconds: of the rounds.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scenario: str
+    refused: str = ""
+    stopped: str = ""
+    accuracy: float | None = None
+    success: dict[str, float] = {}
+    sites: tuple[str, ...] = ()
+    malicious: tuple[str, ...] = ()
+    named: dict[str, tuple[str, ...]] = {}
+    seconds: float = 0.0
+
+
+def stored(pair: Pair, out: Path) -> Outcome | None:
+    """The outcome of exactly this run, if it is there."""
+    path = _file(pair, out)
+    if not path.is_file():
+        return None
+    found = Outcome.model_validate_json(path.read_bytes())
+    return found if found.scenario == _digest(pair.scenario()) else None
+
+
+def run(pair: Pair, out: Path) -> Outcome:
+    """Run ``pair``, or go on with it where it was cut; keep its outcome, and nothing else."""
+    given = pair.scenario()
+    try:
+        scenario, dataset = check_inputs(given)
+    except ScenarioError as refusal:
+        reason = str(refusal).removeprefix('key "federation.aggregator": ').partition(";")[0]
+        outcome = Outcome(scenario=_digest(given), refused=reason)
+    else:
+        runs.federate(scenario, out, "poisoning")
+        outcome = _outcome(scenario, dataset, out / scenario.name, _digest(given))
+    write_json(_file(pair, out), outcome)
+    shutil.rmtree(out / given.name, ignore_errors=True)
+    return outcome
+
+
+def _outcome(scenario: Scenario, dataset: Dataset, folder: Path, digest: str) -> Outcome:
+    result = RunResult.load(folder)
+    rounds = result.rounds()
+    everyone = pool([dataset.site(site) for site in scenario.training_sites])
+    accuracy: float | None = None
+    success: dict[str, float] = {}
+    stopped = runs.failure(folder) or ""
+    if not stopped:
+        model = initial_model(scenario)
+        set_weights(model, load_weights(folder / "model.safetensors"))
+        accuracy = evaluate(model, everyone.test, scenario, (), intervals=False).metrics["accuracy"].value
+        for name, fields in ATTACKS.items():
+            behaviour = build("byzantine", fields)
+            if isinstance(behaviour, Backdoor):
+                success[name] = backdoor_success(model, everyone.test, behaviour) or 0.0
+    refused = {failure.site for line in rounds for failure in line.failed if failure.code == "update"}
+    return Outcome(
+        scenario=digest,
+        stopped=stopped,
+        accuracy=accuracy,
+        success=success,
+        sites=scenario.training_sites,
+        malicious=scenario.malicious_sites,
+        named={SERVER_CHECKS: tuple(sorted(refused)), **_named(scenario, everyone.val, folder)},
+        seconds=sum(line.seconds for line in rounds),
+    )
+
+
+def _named(scenario: Scenario, validation: ImageSet, folder: Path) -> dict[str, tuple[str, ...]]:
+    """What each detector says of the recorded rounds; nobody is named where there is none."""
+    generator = numpy_generator(scenario.seed, "server's own images")
+    chosen = np.sort(generator.permutation(len(validation))[:_SERVER_IMAGES])
+    rounds = list(recorded_rounds(folder, scenario, _server_loss(scenario, validation, chosen)))
+    return {name: detector()(rounds).suspects if rounds else () for name, detector in DETECTORS.items()}
+
+
+def _server_loss(scenario: Scenario, validation: ImageSet, chosen: np.ndarray) -> Callable[[Weights], float]:
+    """The training loss of a model on the server's own images."""
+    inputs, targets = replace(validation, rows=validation.rows[chosen]).batch(np.arange(len(chosen)))
+    model = initial_model(scenario).eval().requires_grad_(False)
+
+    def loss(weights: Weights) -> float:
+        set_weights(model, weights)
+        return float(scenario.training.loss(model(inputs), targets, None))
+
+    return loss
+
+
+def _file(pair: Pair, out: Path) -> Path:
+    return out / f"{pair.label}.json"
+
+
+def _digest(scenario: Scenario) -> str:
+    return hashlib.sha256(scenario.to_toml().encode()).hexdigest()

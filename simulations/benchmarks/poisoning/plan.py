@@ -1,0 +1,93 @@
+"""What is run: attacks, rules, and one scenario per pair of them."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medfed.config import Scenario, load_scenario
+
+HERE = Path(__file__).parent
+
+CLEAN = "none"
+"""The attack that is none: what the others are compared with, rule by rule."""
+
+FEDAVG = "mean"
+
+ATTACKS: Mapping[str, Mapping[str, Any]] = {
+    "sign_flip": {"name": "sign_flip"},
+    "scaled": {"name": "scaled"},
+    "gaussian": {"name": "gaussian"},
+    "alie": {"name": "alie"},
+    "ipm": {"name": "ipm"},
+    "min_max": {"name": "min_max"},
+    "label_flip": {"name": "label_flip"},
+    "backdoor": {"name": "backdoor", "trigger": "patch"},
+    "backdoor_letter": {"name": "backdoor", "trigger": "letter", "size": 6},
+    "model_replacement": {"name": "backdoor", "trigger": "letter", "size": 6, "replacement": True},
+    "free_rider": {"name": "free_rider"},
+    "lazy": {"name": "lazy"},
+    "nan": {"name": "nan"},
+    "inf": {"name": "inf"},
+    "oversized_count": {"name": "oversized_count"},
+}
+"""Name in the table -> ``adversary.behaviour``."""
+
+HONEST_NORM = 0.5
+"""Median norm of an honest update in the middle of a run without attack; a bound must be near what it is to bound."""
+
+
+def rules(num_malicious: int) -> dict[str, dict[str, Any]]:
+    """Name in the table -> ``federation.aggregator``, told the true number of malicious sites where it must be told."""
+    told = {"num_byzantine": num_malicious}
+    return {
+        FEDAVG: {"name": "mean"},
+        "norm_clipped_mean": {"name": "norm_clipped_mean", "max_norm": HONEST_NORM},
+        "median": {"name": "median"},
+        "trimmed_mean": {"name": "trimmed_mean", **told},
+        "geometric_median": {"name": "geometric_median"},
+        "krum": {"name": "krum", **told},
+        "multi_krum": {"name": "multi_krum", **told},
+        "bulyan": {"name": "bulyan", **told},
+        "centred_clipping": {"name": "centred_clipping", "radius": HONEST_NORM},
+        "foolsgold": {"name": "foolsgold"},
+        "bucketing": {"name": "bucketing", "size": 2, "inner": {"name": "median"}},
+    }
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One run: an attack by so many sites, under one rule."""
+
+    attack: str
+    rule: str
+    num_malicious: int
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """A folder's name."""
+        return re.sub(r"[^A-Za-z0-9.-]+", "-", f"{self.num_malicious}-{self.attack}-{self.rule}-seed{self.seed}")
+
+    def scenario(self) -> Scenario:
+        """Ready to be checked."""
+        changes: dict[str, Any] = {"seed": self.seed, "federation.aggregator": rules(self.num_malicious)[self.rule]}
+        if self.attack != CLEAN:
+            changes["adversary.sites"] = self.num_malicious
+            changes["adversary.behaviour"] = dict(ATTACKS[self.attack])
+        return base().replace(name=self.label, **changes)
+
+
+def base() -> Scenario:
+    """The file beside this one."""
+    return load_scenario(HERE / "pneumonia.toml")
+
+
+def pairs(attacks: Sequence[str], chosen: Sequence[str], malicious: Sequence[int], seeds: int) -> Iterator[Pair]:
+    """All runs, those without attack first, since every other is compared with one of them."""
+    for seed in range(1, seeds + 1):
+        for num_malicious in malicious:
+            for attack in (CLEAN, *attacks):
+                for rule in chosen:
+                    yield Pair(attack, rule, num_malicious, seed)
