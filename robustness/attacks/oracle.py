@@ -1,0 +1,107 @@
+"""The model behind one door: batches bounded by memory, precision, and a count of what was asked."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from robustness.attacks.contract import AttackError, Loss, View
+from robustness.attacks.heads import Head
+from robustness.attacks.objective import Objective
+
+Images = Float[Tensor, "batch channel *space"]
+Scores = Float[Tensor, "batch choice unit"]
+Precision = Literal["float32", "bfloat16"]
+
+_NO_GRADIENT = (
+    "the model's output has no gradient with respect to the image (a rounding, a detach or numpy in its forward?): "
+    "expected a differentiable model; attack it without gradients (square, one_pixel)"
+)
+
+
+class Oracle:
+    """Scores and gradients of a model in eval mode.
+
+    Attributes:
+        forward_images: images passed forward so far.
+        gradient_images: images passed backward so far.
+    """
+
+    def __init__(self, model: nn.Module, head: Head, batch_size: int, precision: Precision) -> None:
+        self.model, self.head, self.batch_size, self.precision = model, head, batch_size, precision
+        self.forward_images = 0
+        self.gradient_images = 0
+
+    def exact(self, images: Images) -> Scores:
+        """Scores in the model's own precision, without gradients."""
+        with torch.no_grad():
+            return torch.cat([self._scores(part) for part in torch.split(images, self.batch_size)])
+
+    def scores(self, points: Images) -> Scores:
+        """Scores in the precision of the search, without gradients."""
+        with torch.no_grad():
+            return torch.cat([self._fast(part) for part in torch.split(points, self.batch_size)])
+
+    def gradients(
+        self, points: Images, loss: Loss, objective: Objective, view: View | None = None
+    ) -> tuple[Scores, Float[Tensor, " batch"], Images]:
+        """Scores, losses, and the gradient of each image's loss by its own point (through ``view``).
+
+        Raises:
+            AttackError: there is no gradient with respect to the image.
+        """
+        parts = []
+        for first in range(0, len(points), self.batch_size):
+            rows = slice(first, first + self.batch_size)
+            parts.append(self._gradient(points[rows], loss, objective[rows], view))
+        scores, losses, gradients = (torch.cat(column) for column in zip(*parts, strict=True))
+        return scores, losses, gradients
+
+    def _gradient(
+        self, points: Images, loss: Loss, objective: Objective, view: View | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        with torch.enable_grad():
+            points = points.detach().requires_grad_(True)
+            scores = self._fast(points if view is None else view(points))
+            losses = loss(scores, objective)
+            if not losses.requires_grad:
+                raise AttackError(_NO_GRADIENT)
+            (gradient,) = torch.autograd.grad(losses.sum(), points, allow_unused=True)
+        if gradient is None:
+            raise AttackError(_NO_GRADIENT)
+        self.gradient_images += len(points)
+        return scores.detach(), losses.detach(), gradient.contiguous()
+
+    def _fast(self, points: Images) -> Scores:
+        if self.precision == "float32":
+            return self._scores(points)
+        if points.ndim in (4, 5):
+            form = torch.channels_last if points.ndim == 4 else torch.channels_last_3d
+            points = points.contiguous(memory_format=form)
+        with torch.autocast(points.device.type, dtype=torch.bfloat16):
+            return self._scores(points)
+
+    def _scores(self, points: Images) -> Scores:
+        output = self.model(points)
+        if not isinstance(output, Tensor):
+            raise AttackError(
+                f"the model returned {type(output).__name__}: expected one tensor of logits; wrap it in a module that "
+                "returns the logits alone"
+            )
+        self.forward_images += len(points)
+        return self.head.scores(output.to(torch.float32) if output.dtype != torch.float64 else output)
+
+
+def saved_bytes(model: nn.Module, image: Images) -> int:
+    """Bytes that autograd keeps for one image between forward and backward pass."""
+    sizes: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        model(image.detach().requires_grad_(True))
+    return sum(sizes.values())

@@ -1,0 +1,49 @@
+"""The climb that all segmentation attacks share: signed steps that shrink along a cosine, whatever the loss."""
+
+import math
+from functools import partial
+
+from jaxtyping import Float
+from torch import Tensor
+
+from robustness.attacks.contract import Search
+from robustness.attacks.projection import Bounds
+from robustness.attacks.segmentation.losses import SegmentationLoss
+from robustness.attacks.steps import ascent
+
+Images = Float[Tensor, "batch channel *space"]
+
+
+def climb(
+    search: Search, start: Images, loss: SegmentationLoss, steps: int, step: float, *, done: float, share: float
+) -> Float[Tensor, "left channel *space"]:
+    """Projected gradient steps from ``start``; the search keeps the worst point on the way.
+
+    Step t of T (from 0) is ``step * eps * (1 + cos(pi t / T)) / 2`` long: a loss whose weights change on the way gives
+    no rising values by which Auto-PGD could tell when to halve.
+
+    Args:
+        search: the rows.
+        start: one point per row.
+        loss: what is made larger; it is told the share of the steps done.
+        steps: gradients taken.
+        step: the first step as a share of eps.
+        done: share of the attack done before, for progress.
+        share: of the attack that this climb is.
+
+    Returns:
+        ``start`` of the rows that are left.
+    """
+    bounds = Bounds.of(search.threat, search.images)
+    points = start
+    for count in range(steps):
+        found = search.evaluate(points, partial(loss, share=count / steps), gradient=True)
+        points, gradient, start = search.keep(found.points, found.gradient, start)
+        if not search.num_active:
+            return start
+        length = step * bounds.eps * (1 + math.cos(math.pi * count / steps)) / 2
+        points = points + length * ascent(gradient, bounds)
+        search.report(done + share * (count + 1) / steps)
+    search.evaluate(points)
+    (start,) = search.keep(start)
+    return start

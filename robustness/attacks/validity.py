@@ -1,0 +1,211 @@
+"""When a robustness number means nothing: checks that every honest measurement passes.
+
+After Carlini et al., "On evaluating adversarial robustness" (2019), sections 3 to 5, and Athalye et al., "Obfuscated
+gradients give a false sense of security" (ICML 2018), section 3.1. Passing them proves no strength; failing one makes
+the number INVALID, whatever it says.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from robustness.attacks.contract import Attack, AttackError, SideEffectError
+from robustness.attacks.criteria import Criterion
+from robustness.attacks.enforcer import run_attack
+from robustness.attacks.fgsm import FGSM
+from robustness.attacks.heads import Head
+from robustness.attacks.noise import Noise
+from robustness.attacks.pgd import PGD
+from robustness.attacks.result import AttackResult
+from robustness.attacks.settings import RunSettings
+from robustness.attacks.threat import ThreatModel, per_channel
+
+_ZERO_SHARE = 0.01
+_LARGE_REACH = 0.95
+_BEATS_NOISE = 0.9
+
+_PROBE = PGD(steps=20, step=0.1)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check.
+
+    Attributes:
+        name: of the check.
+        holds: False makes the measurement INVALID.
+        observed: the figure looked at.
+        expected: what it must be, in words.
+    """
+
+    name: str
+    holds: bool
+    observed: float
+    expected: str
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Runs of attacks on one model and set, each made once.
+
+    Attributes:
+        run: attack and threat model -> result.
+        threat: the one of the measurement.
+        attack: the gradient attack whose behaviour is looked at.
+        images: the clean images.
+    """
+
+    run: Callable[[Attack, ThreatModel], AttackResult]
+    threat: ThreatModel
+    attack: Attack
+    images: Float[Tensor, "batch channel *space"]
+    _kept: dict[tuple[Attack, ThreatModel], AttackResult] = field(default_factory=dict)
+
+    def __call__(self, attack: Attack, eps: float) -> AttackResult:
+        """The result at another eps."""
+        key = (attack, self.threat.replace(eps=eps))
+        if key not in self._kept:
+            self._kept[key] = self.run(*key)
+        return self._kept[key]
+
+    def fooled(self, attack: Attack, eps: float) -> float:
+        """The share of eligible images fooled, those wrong without an attack included."""
+        return 1.0 - self(attack, eps).robust_share
+
+
+def check_validity(
+    model: nn.Module,
+    images: Float[Tensor, "batch channel *space"],
+    labels: Tensor,
+    *,
+    threat: ThreatModel,
+    head: Head,
+    criterion: Criterion | None = None,
+    settings: RunSettings | None = None,
+    measured: AttackResult | None = None,
+) -> tuple[Finding, ...]:
+    """All checks for a measurement under ``threat`` (linf or l2); a few hundred passes per image.
+
+    Args:
+        model: the model measured.
+        images: 32 to 64 images are enough.
+        labels: in the form of ``head``.
+        threat: of the measurement.
+        head: how to read the output.
+        criterion: of the measurement.
+        settings: seed and memory.
+        measured: the measurement itself, on the same images, where there is one.
+
+    Raises:
+        AttackError: norm, head and data do not fit, or no image is about the goal.
+    """
+
+    def run(attack: Attack, at: ThreatModel) -> AttackResult:
+        return run_attack(
+            model, images, labels, attack=attack, threat=at, head=head, criterion=criterion, settings=settings
+        )
+
+    probe = Probe(run, threat, _PROBE, images)
+    try:
+        first = probe(_PROBE, threat.eps)
+    except SideEffectError as error:
+        return (Finding("side_effects", False, 1.0, str(error)),)
+    if not bool(first.eligible.any()):
+        raise AttackError(f'goal "{threat.goal}": expected an image that it is about; got none of {len(images)}')
+    findings = [check(probe) for check in _CHECKS]
+    if measured is not None:
+        findings.append(_not_weaker(probe, measured))
+    return tuple(findings)
+
+
+def valid(findings: tuple[Finding, ...]) -> bool:
+    """Whether every check holds."""
+    return all(finding.holds for finding in findings)
+
+
+def _gradients(probe: Probe) -> Finding:
+    flags = probe(probe.attack, probe.threat.eps).flags
+    share = max(flags["zero_gradient"], flags["nonfinite_gradient"])
+    text = "a gradient that is exactly zero, or not finite, on at most 1 % of the images"
+    return Finding("gradients", share <= _ZERO_SHARE, share, text)
+
+
+def _repeatable(probe: Probe) -> Finding:
+    drew = probe(probe.attack, probe.threat.eps).flags["random_forward"]
+    return Finding("repeatable", drew == 0, drew, "a model that draws no random numbers in eval mode")
+
+
+def _nothing_at_zero(probe: Probe) -> Finding:
+    result = probe(probe.attack, 0.0)
+    share = float((result.success != result.clean_success).sum()) / max(1, int(result.eligible.sum()))
+    return Finding("eps_zero", share == 0, share, "at eps 0 exactly the images that are wrong without an attack")
+
+
+def _inside(probe: Probe) -> Finding:
+    result = probe(probe.attack, probe.threat.eps)
+    largest = float(result.distances.nan_to_num(0.0).max())
+    slack = 1e-4 * probe.threat.eps
+    return Finding("bound", largest <= probe.threat.eps + slack, largest, f"no perturbation above {probe.threat.eps:g}")
+
+
+def _monotone(probe: Probe) -> Finding:
+    budgets = (0.5, 1.0, 2.0)
+    shares = [probe.fooled(probe.attack, min(scale * probe.threat.eps, _whole(probe))) for scale in budgets]
+    drop = max(0.0, *(low - high for low, high in pairwise(shares)))
+    return Finding("monotone", drop <= _one_image(probe), drop, "a larger eps fools as many images, up to one")
+
+
+def _reaches_all(probe: Probe) -> Finding:
+    share = probe.fooled(probe.attack, _whole(probe))
+    text = "with an eps as wide as the range at least 95 % of the images are fooled"
+    return Finding("large_eps", share >= _LARGE_REACH, share, text)
+
+
+def _beats_fgsm(probe: Probe) -> Finding:
+    eps = probe.threat.eps
+    lead = probe.fooled(FGSM(), eps) - probe.fooled(probe.attack, eps)
+    return Finding("stronger_than_fgsm", lead <= _one_image(probe), lead, "one step fools no more images than many")
+
+
+def _beats_noise(probe: Probe) -> Finding:
+    result, noise = probe(probe.attack, probe.threat.eps), probe(Noise(), probe.threat.eps)
+    looked_at = result.eligible & ~result.clean_success
+    better = result.success | (result.damage > noise.damage)
+    share = float((better & looked_at).sum()) / max(1, int(looked_at.sum()))
+    holds = share >= _BEATS_NOISE or not bool(looked_at.any())
+    return Finding("beats_noise", holds, share, "on 90 % of the images worse than random noise of the same size")
+
+
+def _not_weaker(probe: Probe, measured: AttackResult) -> Finding:
+    lead = probe.fooled(probe.attack, probe.threat.eps) - (1.0 - measured.robust_share)
+    text = "the attack of the measurement fools as many images as 20 steps of PGD"
+    return Finding("measured_not_weaker", lead <= _one_image(probe), lead, text)
+
+
+_CHECKS: tuple[Callable[[Probe], Finding], ...] = (
+    _gradients,
+    _repeatable,
+    _nothing_at_zero,
+    _inside,
+    _monotone,
+    _reaches_all,
+    _beats_fgsm,
+    _beats_noise,
+)
+
+
+def _one_image(probe: Probe) -> float:
+    return 1.0 / max(1, int(probe(probe.attack, probe.threat.eps).eligible.sum())) + 1e-9
+
+
+def _whole(probe: Probe) -> float:
+    """An eps that reaches every image of the range, in units of eps."""
+    low, high, unit = (
+        per_channel(value, probe.images) for value in (probe.threat.low, probe.threat.high, probe.threat.per_unit)
+    )
+    width = float(((high - low) * unit).max())
+    return width * math.sqrt(probe.images[0].numel()) if probe.threat.norm == "l2" else width

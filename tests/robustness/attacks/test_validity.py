@@ -1,0 +1,114 @@
+"""Planted traps are INVALID, honest models are not. Oracle: the trap is built in, so the answer is known."""
+
+import functools
+
+import pytest
+import torch
+from torch import nn
+
+from robustness.attacks import PGD
+from robustness.attacks.enforcer import run_attack
+from robustness.attacks.heads import SigmoidHead, SoftmaxHead
+from robustness.attacks.settings import RunSettings
+from robustness.attacks.threat import ThreatModel
+from robustness.attacks.validity import check_validity, valid
+from tests.robustness.attacks.setups import Changed, Linear, inner_images, pneumonia_films, pneumonia_model, predicted
+
+COUNT = 16
+
+
+class Counting(nn.Module):
+    """Writes to a buffer in every pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, images):
+        self.calls += 1
+        return images.flatten(1)[:, :1]
+
+
+TRAPS = {
+    "constant": (lambda inner, x: inner(x) * 0 + 1.0, "large_eps"),
+    "rounded": (lambda inner, x: inner((x * 4).round() / 4), "gradients"),
+    "detached": (lambda inner, x: inner(x.detach()) + 0 * x.sum(), "gradients"),
+    "saturated": (lambda inner, x: torch.sigmoid(1e4 * inner(x)) - 0.5, "gradients"),
+    "random": (lambda inner, x: inner(x + 0.05 * torch.randn_like(x)), "repeatable"),
+    "nan gradient": (lambda inner, x: inner(x) + 0 * (x * 0).sqrt().sum(), "gradients"),
+}
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+def test_a_trap_is_invalid(trap):
+    change, name = TRAPS[trap]
+    images, labels = pneumonia_films(COUNT)
+    findings = check_validity(
+        Changed(pneumonia_model(), change), images, labels, threat=ThreatModel.grey_levels(4), head=SigmoidHead()
+    )
+    assert not valid(findings)
+    assert name in {finding.name for finding in findings if not finding.holds}
+
+
+def test_a_model_that_writes_to_itself_is_invalid():
+    images, labels = pneumonia_films(COUNT)
+    findings = check_validity(Counting(), images, labels, threat=ThreatModel(eps=0.1), head=SigmoidHead())
+    assert [finding.name for finding in findings] == ["side_effects"]
+    assert "calls" in findings[0].expected
+
+
+HONEST = {
+    "plain": lambda inner, x: inner(x),
+    "times 30": lambda inner, x: 30 * inner(x),
+    "smoothed": lambda inner, x: inner(nn.functional.avg_pool2d(x, 3, 1, 1)),
+}
+
+
+@functools.cache
+def _weak_measurement():
+    images, labels = pneumonia_films(COUNT)
+    return run_attack(
+        pneumonia_model(),
+        images,
+        labels,
+        attack=PGD(steps=1, step=1e-6, random_start=False),
+        threat=ThreatModel.grey_levels(4),
+        head=SigmoidHead(),
+    )
+
+
+@pytest.mark.parametrize("model", HONEST)
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_an_honest_model_is_not(model, norm):
+    images, labels = pneumonia_films(COUNT)
+    threat = ThreatModel.grey_levels(4 if norm == "linf" else 128, norm=norm)
+    findings = check_validity(
+        Changed(pneumonia_model(), HONEST[model]), images, labels, threat=threat, head=SigmoidHead()
+    )
+    assert [finding for finding in findings if not finding.holds] == []
+
+
+def test_linear_models_are_not():
+    model, images = Linear(3), inner_images(COUNT)
+    findings = check_validity(
+        model,
+        images,
+        predicted(model, images),
+        threat=ThreatModel(eps=0.05),
+        head=SoftmaxHead(num_classes=3),
+        settings=RunSettings(seed=1),
+    )
+    assert [finding for finding in findings if not finding.holds] == []
+
+
+def test_a_measurement_weaker_than_pgd_is_invalid():
+    images, labels = pneumonia_films(COUNT)
+    findings = check_validity(
+        pneumonia_model(),
+        images,
+        labels,
+        threat=ThreatModel.grey_levels(4),
+        head=SigmoidHead(),
+        measured=_weak_measurement(),
+    )
+    assert [finding.name for finding in findings if not finding.holds] == ["measured_not_weaker"]
