@@ -17,12 +17,16 @@ _REMEDY = "restore the folder from a backup, or run the scenario anew with --ove
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A complete round: global weights, state of strategy and aggregator, weights of the best round if it is kept."""
+    """A complete round: global weights, state of strategy and aggregator, weights of the best round if it is kept.
+
+    ``unstacked`` are the rounds so far in which batches of sites were trained one by one (``engine.vectorise``).
+    """
 
     round: int
     weights: Weights
     state: Weights
     best: Weights = field(default_factory=dict)
+    unstacked: tuple[int, ...] = ()
 
 
 def damaged(path: Path, cause: str) -> RunFolderError:
@@ -43,7 +47,7 @@ def write_checkpoint(folder: Path, scenario: Scenario, checkpoint: Checkpoint) -
     Raises:
         WriteError: it cannot be written.
     """
-    about = {"round": checkpoint.round, "scenario": _digest(scenario)}
+    about = {"round": checkpoint.round, "scenario": _digest(scenario), "unstacked": checkpoint.unstacked}
     for name, file in _FILES.items():
         if name != "best" or checkpoint.best:
             weights: Weights = getattr(checkpoint, name)
@@ -56,7 +60,8 @@ def read_checkpoint(folder: Path, scenario: Scenario) -> Checkpoint:
     Raises:
         RunFolderError: it cannot be read, or is of another scenario.
     """
-    parts = {}
+    parts: dict[str, Weights] = {}
+    unstacked: tuple[int, ...] = ()
     for name, file in _FILES.items():
         path = folder / file
         if name == "best" and not path.exists():
@@ -64,8 +69,9 @@ def read_checkpoint(folder: Path, scenario: Scenario) -> Checkpoint:
         try:
             weights, about = load_weights(path), load_metadata(path)
             parts[name] = {entry: weights[entry] for entry in about["order"]}
+            unstacked = tuple(about["unstacked"])
         except (OSError, SafetensorError, ValueError, KeyError) as error:
             raise damaged(path, str(error)) from error
         if about.get("scenario") != _digest(scenario):
             raise RunFolderError(f"{path}: is of another scenario than the scenario.toml of its run; {_REMEDY}")
-    return Checkpoint(int(folder.name), **parts)
+    return Checkpoint(int(folder.name), **parts, unstacked=unstacked)

@@ -13,6 +13,7 @@ import click
 
 from medfed import registry
 from medfed.errors import ScenarioError
+from medfed.sections import PluginKind
 
 
 class PluginField(NamedTuple):
@@ -83,8 +84,19 @@ def type_name(annotation: Any) -> str:
 
 def _fields(plugin: Any) -> Iterator[PluginField]:
     for name, info in getattr(plugin, "__pydantic_fields__", {}).items():  # a reader is a plain function: no fields
-        default = None if info.is_required() else repr(info.get_default(call_default_factory=True))
-        yield PluginField(name, type_name(info.annotation), _bounds(info.metadata), default)
+        kind = next((mark.kind for mark in info.metadata if isinstance(mark, PluginKind)), None)
+        default = None if info.is_required() else default_text(kind, info.get_default(call_default_factory=True))
+        yield PluginField(name, kind or type_name(info.annotation), _bounds(info.metadata), default)
+
+
+def default_text(kind: str | None, value: Any) -> str:
+    """A plug-in of ``kind`` as a scenario has it, its name or a table with its fields; anything else as in Python."""
+    if kind is None:
+        return repr(value)
+    fields = registry.describe(kind, value)
+    if len(fields) == 1:
+        return repr(fields["name"])
+    return f"{{{', '.join(f'{name} = {field!r}' for name, field in fields.items())}}}"
 
 
 def _summary(plugin: Any) -> str:

@@ -13,10 +13,10 @@ from typing import TypeVar
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
-from medfed import payload
+from medfed import metric_numbers, payload
 from medfed.config import Scenario, parse_scenario
 from medfed.errors import UpdateError
-from medfed.results import Estimate, Evaluation
+from medfed.results import Evaluation
 from medfed.types import Split, Update, Weights
 
 STYPE = "safetensors"
@@ -25,6 +25,7 @@ WEIGHTS = "weights"
 UPDATE = "update"
 CONFIG = "config"
 METRICS = "metrics"
+STACKED = "stacked"
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,13 +152,12 @@ def read_request(content: RecordDict) -> Request:
 
 def info_reply(info: SiteInfo) -> RecordDict:
     """A site's answer to :func:`introduction`."""
-    counts = list(info.class_counts)
     config: dict[str, str | int | list[int]] = {
         "site": info.site,
         "train": info.num_train,
         "val": info.num_val,
         "test": info.num_test,
-        "class-counts": counts,
+        "class-counts": list(info.class_counts),
     }
     return RecordDict({CONFIG: ConfigRecord(config)})  # type: ignore[arg-type]
 
@@ -191,11 +191,17 @@ def update_reply(update: Update, seconds: float) -> RecordDict:
 
 @dataclass(frozen=True, eq=False)
 class Delivery:
-    """A site's update as it came, the seconds that the site says it took, and its bytes."""
+    """A site's update as it came, the seconds that the site says it took, its bytes, and if it was :data:`STACKED`."""
 
     update: Update
     seconds: float
     num_bytes: int
+    stacked: bool = False
+
+
+def mark_stacked(content: RecordDict) -> None:
+    """Say in a site's reply that it was trained at once with others (``engine.vectorise``)."""
+    content[STACKED] = ConfigRecord()
 
 
 def read_update(site: str, content: RecordDict) -> Delivery:
@@ -223,19 +229,12 @@ def read_update(site: str, content: RecordDict) -> Delivery:
     except UpdateError as error:
         raise UpdateError(f"site {site}: {error}") from error
     update = Update(site, tensors, int(examples), int(steps), metrics, extras)
-    return Delivery(update, numbers["seconds"], num_bytes(arrays))
+    return Delivery(update, numbers["seconds"], num_bytes(arrays), STACKED in content)
 
 
 def evaluation_reply(evaluation: Evaluation) -> RecordDict:
-    """Metrics as numbers: ``<class index or ''>/<metric>/<field>``; undefined values are left out."""
-    numbers: dict[str, int | float | list[int] | list[float]] = {"num-images": evaluation.num_images}
-    groups = {"": evaluation.metrics} | evaluation.per_class
-    for group, metrics in groups.items():
-        for name, estimate in metrics.items():
-            for part, value in estimate.model_dump().items():
-                if value is not None:
-                    numbers[f"{part}/{name}/{group}"] = value
-    return RecordDict({METRICS: MetricRecord(numbers)})
+    """A site's metrics, as numbers (:mod:`medfed.metric_numbers`)."""
+    return RecordDict({METRICS: MetricRecord({**metric_numbers.flatten(evaluation)})})
 
 
 def read_evaluation(site: str, content: RecordDict) -> Evaluation:
@@ -245,27 +244,7 @@ def read_evaluation(site: str, content: RecordDict) -> Evaluation:
         UpdateError: the reply is malformed, or a number is not finite.
     """
     try:
-        return _evaluation(_part(content, METRICS, MetricRecord))
+        record = _part(content, METRICS, MetricRecord)
+        return metric_numbers.unflatten({key: value for key, value in record.items() if not isinstance(value, list)})
     except (UpdateError, KeyError, TypeError, ValueError) as error:
         raise UpdateError(f"site {site}: its metrics are malformed: {' '.join(str(error).split())[:200]}") from error
-
-
-def _evaluation(record: MetricRecord) -> Evaluation:
-    found: dict[str, dict[str, dict[str, int | float]]] = {"": {}}
-    for key, value in record.items():
-        if "/" in key and not isinstance(value, list):
-            field, name, group = key.split("/", 2)
-            found.setdefault(group, {}).setdefault(name, {})[field] = value
-    groups = {g: {name: _estimate(fields) for name, fields in metrics.items()} for g, metrics in found.items()}
-    overall = groups.pop("")
-    return Evaluation(metrics=overall, per_class=groups, num_images=int(str(record["num-images"])))
-
-
-def _estimate(fields: dict[str, int | float]) -> Estimate:
-    return Estimate(
-        value=fields.get("value"),
-        low=fields.get("low"),
-        high=fields.get("high"),
-        n=int(fields["n"]),
-        se=fields.get("se"),
-    )

@@ -4,7 +4,6 @@ Files are written whole or not at all; only ``rounds.jsonl`` grows, a line at a 
 """
 
 import json
-import os
 import secrets
 import shutil
 from contextlib import suppress
@@ -18,6 +17,7 @@ from medfed.files import file_name, sync_folder, write_text_atomic, writing
 from medfed.lock import LOCK_FILE
 from medfed.params import save_weights
 from medfed.results import RoundResult, Status, Summary, write_json
+from medfed.round_log import RoundLog
 from medfed.types import Update, Weights
 
 STOP_FILE = "stop"
@@ -32,6 +32,7 @@ _BEFORE_A_RUN = {f"{_SCENARIO}.tmp", LOCK_FILE, "error.txt"}
 
 _SPOOL = "spool"
 _CHECKPOINTS = "checkpoints"
+_RECORDED = "recorded"
 
 
 def check_free(folder: Path, overwrite: bool) -> None:
@@ -112,6 +113,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._log = RoundLog(path / _ROUNDS)
 
     def has_started(self) -> bool:
         """Whether a federated training began here."""
@@ -126,7 +128,7 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             write_text_atomic(self.path / _SCENARIO, scenario.to_toml())
-            write_text_atomic(self.path / _ROUNDS, "")
+            self._log.clear()
             # last, since it says that the rest is there
             environment = describe_environment(scenario.engine.deterministic, command) | {"run": secrets.token_hex(8)}
             write_text_atomic(self.path / _ENVIRONMENT, json.dumps(environment, indent=2) + "\n")
@@ -159,11 +161,7 @@ class RunFolder:
         Raises:
             WriteError: it cannot be written.
         """
-        path = self.path / _ROUNDS
-        with writing(path), path.open("a", encoding="utf-8") as file:
-            file.write(result.model_dump_json() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        self._log.add(result)
 
     def rounds(self, count: int) -> list[RoundResult]:
         """The first ``count`` lines of ``rounds.jsonl``.
@@ -171,24 +169,17 @@ class RunFolder:
         Raises:
             RunFolderError: there are fewer, or they cannot be read.
         """
-        try:
-            lines = (self.path / _ROUNDS).read_bytes().splitlines()  # a crash may have cut the last, within a letter
-            found = [RoundResult.model_validate_json(line) for line in lines[:count]]
-        except (OSError, ValueError) as error:
-            raise damaged(self.path / _ROUNDS, str(error)) from error
-        if [result.round for result in found] != list(range(1, count + 1)):
-            raise damaged(self.path / _ROUNDS, f"expected rounds 1 to {count}, as the checkpoint says")
-        return found
+        return self._log.first(count)
 
     def truncate(self, count: int) -> None:
         """Drop what a crash or a stop left of rounds after ``count``, and the page, which would pass for the last."""
         (self.path / _PAGE).unlink(missing_ok=True)
-        lines = [result.model_dump_json() + "\n" for result in self.rounds(count)]
-        write_text_atomic(self.path / _ROUNDS, "".join(lines))
-        for parent, wanted in ((_SPOOL, count + 1), (_CHECKPOINTS, count)):
-            for folder in (self.path / parent).glob("*"):
-                if folder.name != str(wanted):
-                    shutil.rmtree(folder)
+        self._log.truncate(count)
+        undone = [path for path in (self.path / _RECORDED).glob("[0-9]*") if int(path.name) > count]
+        others = [path for path in (self.path / _SPOOL).glob("*") if path.name != str(count + 1)]
+        older = [path for path in (self.path / _CHECKPOINTS).glob("*") if path.name != str(count)]
+        for folder in (*undone, *others, *older):
+            shutil.rmtree(folder)
         with suppress(OSError):  # it is not there, or not empty
             (self.path / _SPOOL).rmdir()
 
@@ -242,7 +233,7 @@ class RunFolder:
         save_weights(self._recorded(round_number) / f"{file_name(update.site)}.safetensors", update.tensors, metadata)
 
     def _recorded(self, round_number: int) -> Path:
-        return self.path / "recorded" / str(round_number)
+        return self.path / _RECORDED / str(round_number)
 
     def finish(self, weights: Weights, summary: Summary) -> None:
         """Write the final model, and the summary even where the model cannot be written."""

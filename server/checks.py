@@ -69,12 +69,19 @@ def _check_tensors(where: str, tensors: Weights, weights: Weights) -> None:
             raise UpdateError(f'{where}: tensor "{name}" holds NaN or Inf; lower the learning rate')
 
 
-def check_evaluation(site: str, evaluation: Evaluation, scenario: Scenario) -> None:
+def check_evaluation(site: str, evaluation: Evaluation, scenario: Scenario, num_images: int) -> None:
     """Refuse metrics that cannot be: other names than the task has, values outside [0, 1], intervals that do not hold.
+
+    ``num_images`` is how many images of the split the site said it has when it joined: all of them are evaluated.
 
     Raises:
         UpdateError: says which metric, and what was got.
     """
+    if evaluation.num_images != num_images or num_images < 1:
+        raise UpdateError(
+            f"site {site}: expected metrics of {num_images} images (what it joined with), 1 at least; "
+            f"got {evaluation.num_images}"
+        )
     expected = _EXPECTED_METRICS[scenario.task.kind]
     if evaluation.metrics.keys() != expected:
         raise UpdateError(
@@ -82,18 +89,18 @@ def check_evaluation(site: str, evaluation: Evaluation, scenario: Scenario) -> N
         )
     for group in (evaluation.metrics, *evaluation.per_class.values()):
         for name, estimate in group.items():
-            if not _possible(name, estimate):
+            if not _possible(name, estimate, num_images):
                 raise UpdateError(f'site {site}: metric "{name}" cannot be: {estimate}')
     unknown = evaluation.per_class.keys() - set(scenario.task.classes)
-    if unknown or evaluation.num_images < 1:
-        raise UpdateError(f"site {site}: unknown classes {sorted(unknown)}, or {evaluation.num_images} images")
+    if unknown:
+        raise UpdateError(f"site {site}: unknown classes {sorted(unknown)}")
 
 
-def _possible(name: str, estimate: Estimate) -> bool:
+def _possible(name: str, estimate: Estimate, num_images: int) -> bool:
     values = [v for v in (estimate.low, estimate.value, estimate.high) if v is not None]
     within = name in UNBOUNDED or all(0.0 <= v <= 1.0 for v in values)
     ordered = estimate.low is None or estimate.high is None or estimate.low <= estimate.high
-    return within and ordered and estimate.n >= 1 and (estimate.se is None or estimate.se >= 0.0)
+    return within and ordered and 1 <= estimate.n <= num_images and (estimate.se is None or estimate.se >= 0.0)
 
 
 def check_info(info: SiteInfo, scenario: Scenario) -> None:

@@ -7,6 +7,7 @@ from flwr.app import RecordDict
 from medfed import messages
 from medfed.config import Scenario
 from medfed.errors import UpdateError
+from medfed.messages import SiteInfo
 from medfed.results import Evaluation, Failure, RoundResult, SiteRound
 from medfed.types import Split, Weights
 from server.checks import check_evaluation
@@ -30,6 +31,7 @@ def evaluate_sites(
     packed = messages.pack_weights(weights)
     text = scenario.travelling_text()
     nodes = {site: roster.nodes[site] for site in sites if site in roster.nodes}
+    num_images = {site: _num_images(roster.infos[site], split) for site in nodes}
     replies = exchange(
         federation.grid,
         nodes,
@@ -37,12 +39,12 @@ def evaluate_sites(
         lambda: messages.request(text, federation.run, round_number, packed, split, split == "test"),
         round_number=round_number,
         deadline_seconds=scenario.federation.deadline_seconds,
-        cost={site: roster.infos[site].num_test if split == "test" else roster.infos[site].num_val for site in nodes},
+        cost=num_images,
         window=window_size(scenario, weights),
     )
     found: Evaluations = {}
     for site, reply in replies:
-        outcome = reply if isinstance(reply, Fault) else _read(site, reply, scenario)
+        outcome = reply if isinstance(reply, Fault) else _read(site, reply, scenario, num_images[site])
         if isinstance(outcome, Fault):
             announce(outcome, round_number)
             found[site] = outcome.failure
@@ -52,10 +54,14 @@ def evaluate_sites(
     return found, messages.num_bytes(packed) * len(nodes)
 
 
-def _read(site: str, content: RecordDict, scenario: Scenario) -> Evaluation | Fault:
+def _num_images(info: SiteInfo, split: Split) -> int:
+    return {"train": info.num_train, "val": info.num_val, "test": info.num_test}[split]
+
+
+def _read(site: str, content: RecordDict, scenario: Scenario, num_images: int) -> Evaluation | Fault:
     try:
         evaluation = messages.read_evaluation(site, content)
-        check_evaluation(site, evaluation, scenario)
+        check_evaluation(site, evaluation, scenario, num_images)
     except UpdateError as error:
         remedy = "its metrics were not used"
         return Fault(Failure(site=site, code="metrics", cause=str(error), remedy=remedy))

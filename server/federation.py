@@ -6,7 +6,7 @@ status STOPPED and the weights of the last complete round, from which the run ca
 
 import time
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flwr.serverapp import Grid
 
@@ -25,7 +25,7 @@ from medfed.tracking.enforcer import Tracking, check_trackers
 from medfed.types import Weights
 from server.evaluation import Evaluations, add_validation, evaluate_sites
 from server.roster import Roster, join
-from server.rounds import Federation, run_round
+from server.rounds import Federation, Outcome, run_round
 from server.scenario_checks import check_federation
 from server.stopping import best_round, is_over, mean_validation
 from server.summary import summarize
@@ -41,6 +41,7 @@ class Progress:
     best: Weights = field(default_factory=dict)
     roster: Roster = field(default_factory=Roster)
     rounds: list[RoundResult] = field(default_factory=list)
+    unstacked: tuple[int, ...] = ()
     tests: Evaluations = field(default_factory=dict)
     test_bytes: int = 0
     tracking: Tracking | None = None
@@ -86,7 +87,7 @@ def _start(scenario: Scenario, folder: RunFolder) -> Progress:
     checkpoint = folder.load_checkpoint(scenario)
     if checkpoint is not None:
         progress.weights, progress.state, progress.best = checkpoint.weights, checkpoint.state, checkpoint.best
-        progress.rounds = folder.rounds(checkpoint.round)
+        progress.rounds, progress.unstacked = folder.rounds(checkpoint.round), checkpoint.unstacked
     folder.truncate(len(progress.rounds))
     run = TrackedRun(scenario.name, folder.path, folder.run_id())
     progress.tracking = Tracking(scenario.tracking.trackers, run, progress.rounds)
@@ -105,7 +106,17 @@ def _summary(scenario: Scenario, progress: Progress, stopped_because: str, secon
         progress.personal,
     )
     warnings = progress.tracking.warnings if progress.tracking else []
-    return summary.model_copy(update={"warnings": [*summary.warnings, *warnings]})
+    return summary.model_copy(update={"warnings": [*summary.warnings, *_one_by_one(progress.unstacked), *warnings]})
+
+
+def _one_by_one(rounds: tuple[int, ...]) -> list[str]:
+    if not rounds:
+        return []
+    listed = ", ".join(map(str, rounds))
+    return [
+        f"engine.vectorise: in round {listed} sites of a batch were trained one by one, since the batch could not be "
+        "trained at once (a site failed, or memory ran out): slower, and other last bits"
+    ]
 
 
 def sampled_sites(scenario: Scenario, round_number: int) -> list[str]:
@@ -150,21 +161,21 @@ def _advance(federation: Federation, progress: Progress, number: int) -> None:
     if number % scenario.evaluation.every == 0 or number == total:
         found = evaluate_sites(federation, scenario.training_sites, outcome.weights, "val", number)
         result = add_validation(result, *found)
-    _commit(federation, progress, outcome.weights, outcome.state, result, time.monotonic() - started)
+    _commit(federation, progress, replace(outcome, result=result), time.monotonic() - started)
 
 
-def _commit(
-    federation: Federation, progress: Progress, shared: Weights, state: Weights, result: RoundResult, seconds: float
-) -> None:
+def _commit(federation: Federation, progress: Progress, outcome: Outcome, seconds: float) -> None:
     """Write the round down, the checkpoint last, since it says that all is there; then move ``progress`` on."""
     scenario, folder = federation.scenario, federation.folder
-    result = result.model_copy(update={"seconds": seconds})
-    weights, rounds = progress.weights | shared, [*progress.rounds, result]
+    result, state = outcome.result.model_copy(update={"seconds": seconds}), outcome.state
+    weights, rounds = progress.weights | outcome.weights, [*progress.rounds, result]
     is_best = scenario.evaluation.keep == "best" and best_round(rounds, scenario.headline) == result.round
     best = weights if is_best else progress.best
+    unstacked = (*progress.unstacked, result.round) if outcome.unstacked else progress.unstacked
     folder.add_round(result)
-    folder.checkpoint(scenario, Checkpoint(result.round, weights, state, best))
+    folder.checkpoint(scenario, Checkpoint(result.round, weights, state, best, unstacked))
     progress.weights, progress.state, progress.best, progress.rounds = weights, state, best, rounds
+    progress.unstacked = unstacked
     if progress.tracking is not None:
         progress.tracking.add(result)
     losses = [site.loss for site in result.sites.values() if site.loss is not None]

@@ -10,7 +10,7 @@ from flwr.serverapp import Grid
 
 from medfed import events, messages
 from medfed.config import Scenario
-from medfed.errors import DivergedError, QuorumError, UpdateError
+from medfed.errors import DivergedError, UpdateError
 from medfed.messages import Delivery
 from medfed.params import group, prefixed
 from medfed.results import Failure, RoundResult, SiteRound
@@ -21,7 +21,7 @@ from medfed.types import Weights
 from server.checks import check_update
 from server.collector import Collector
 from server.exchange import Fault, LocalGrid, MessageType, Reply, announce, batches_of, exchange, window_size
-from server.quorum import required
+from server.quorum import naming_failures, require_quorum
 from server.roster import Roster
 from server.spool import Spool
 
@@ -47,11 +47,15 @@ class Federation:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A closed round: next weights and state, and its line for ``rounds.jsonl``."""
+    """A closed round: next weights and state, its line for ``rounds.jsonl``, and whether a batch fell apart.
+
+    ``unstacked``: sites that were to be trained at once (``engine.vectorise``) were trained one by one.
+    """
 
     weights: Weights
     state: Weights
     result: RoundResult
+    unstacked: bool
 
 
 @dataclass
@@ -67,6 +71,8 @@ class _Open:
     failed: list[Failure] = field(default_factory=list)
     bytes_up: int = 0
     bytes_down: int = 0
+    alone: set[str] = field(default_factory=set)  # sites that were trained by themselves
+    unstacked: bool = False
 
 
 def run_round(federation: Federation, chosen: list[str], number: int, weights: Weights, state: Weights) -> Outcome:
@@ -87,9 +93,9 @@ def run_round(federation: Federation, chosen: list[str], number: int, weights: W
     current = _Open(number, weights, state, spool, draws, failed=absent)
     for stage in scenario.federation.strategy.stages(chosen, draws):
         _run_stage(federation, current, sorted(site for site in stage if site in roster.nodes))
-    _require_quorum(scenario, current, len(chosen))
+    require_quorum(scenario.federation.quorum, number, len(current.sites), len(chosen), current.failed)
     _require_finite(current)
-    return Outcome(current.weights, current.state, _result(current))
+    return Outcome(current.weights, current.state, _result(current), current.unstacked)
 
 
 def _run_stage(federation: Federation, current: _Open, sites: list[str]) -> None:
@@ -110,9 +116,11 @@ def _run_stage(federation: Federation, current: _Open, sites: list[str]) -> None
             announce(fault, current.number)
             current.failed.append(fault.failure)
         federation.folder.heed_stop()
+    current.unstacked |= any(site in current.alone for batch in batches if len(batch) > 1 for site in batch)
     if len(collector):
         num_sites = len(federation.scenario.training_sites)
-        aggregate, kept = collector.aggregate(num_sites, group(current.state, _AGGREGATOR), current.draws)
+        with naming_failures(current.number, current.failed):
+            aggregate, kept = collector.aggregate(num_sites, group(current.state, _AGGREGATOR), current.draws)
         current.weights, state = strategy(current.weights, aggregate, state)
         current.state = prefixed(_STRATEGY, state) | prefixed(_AGGREGATOR, kept)
 
@@ -181,6 +189,8 @@ def _use(
 def _take(federation: Federation, current: _Open, collector: Collector, delivery: Delivery, from_spool: bool) -> None:
     update, site = delivery.update, delivery.update.site
     collector.add(delivery, federation.roster.infos[site].num_train, from_spool)
+    if not delivery.stacked:
+        current.alone.add(site)
     if current.number in federation.scenario.recorded_rounds:
         federation.folder.record_update(current.number, update)
     loss = update.metrics["loss"]
@@ -188,17 +198,6 @@ def _take(federation: Federation, current: _Open, collector: Collector, delivery
         num_examples=update.num_examples, num_steps=update.num_steps, loss=loss, seconds=delivery.seconds
     )
     events.emit(events.SiteDone(current.number, site, loss))
-
-
-def _require_quorum(scenario: Scenario, current: _Open, num_chosen: int) -> None:
-    quorum = scenario.federation.quorum
-    if len(current.sites) >= required(quorum, num_chosen):
-        return
-    causes = "; ".join(f"{failure.site}: {failure.cause}" for failure in current.failed[:3])
-    raise QuorumError(
-        f"round {current.number}: only {len(current.sites)} of {num_chosen} sites delivered "
-        f"(federation.quorum = {quorum:g}): {causes}"
-    )
 
 
 def _require_finite(current: _Open) -> None:

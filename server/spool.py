@@ -54,6 +54,7 @@ class Spool:
             "metrics": dict(update.metrics),
             "seconds": delivery.seconds,
             "num_bytes": delivery.num_bytes,
+            "stacked": delivery.stacked,
         }
         with replacing(self._file(update.site), self.durable) as temporary, temporary.open("wb") as file:
             file.write(payload.pack(groups, metadata))
@@ -78,7 +79,7 @@ class Spool:
         extras = {name: group(tensors, _EXTRA + name) for name in about["extras"]}
         counts = about["num_examples"], about["num_steps"]
         update = Update(about["site"], group(tensors, _UPDATE), *counts, about["metrics"], extras)
-        return Delivery(update, about["seconds"], about["num_bytes"])
+        return Delivery(update, about["seconds"], about["num_bytes"], about["stacked"])
 
     def _file(self, site: str) -> Path:
         return self._folder / f"{file_name(site)}.safetensors"

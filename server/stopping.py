@@ -6,23 +6,51 @@ from medfed.config import Scenario
 from medfed.results import RoundResult
 
 
+def _scores(result: RoundResult, metric: str) -> dict[str, float]:
+    """By site, of those that have the validation metric."""
+    return {site: value for site, about in result.sites.items() if (value := about.val.get(metric)) is not None}
+
+
 def mean_validation(result: RoundResult, metric: str) -> float | None:
     """Mean over the sites that have it of a validation metric; None where none has."""
-    values = [value for site in result.sites.values() if (value := site.val.get(metric)) is not None]
+    values = _scores(result, metric).values()
     return sum(values) / len(values) if values else None
 
 
+def is_better(result: RoundResult, best: RoundResult, metric: str) -> bool | None:
+    """Whether ``result`` has the higher mean over the sites that have the metric in both rounds; None: no site has.
+
+    Means over different sites differ though the model be the same.
+    """
+    new, old = _scores(result, metric), _scores(best, metric)
+    shared = sorted(new.keys() & old.keys())
+    return sum(new[site] for site in shared) > sum(old[site] for site in shared) if shared else None
+
+
+def _best(rounds: Sequence[RoundResult], metric: str) -> RoundResult | None:
+    best: RoundResult | None = None
+    for result in rounds:
+        if is_better(result, best, metric) if best else _scores(result, metric):
+            best = result
+    return best
+
+
 def best_round(rounds: Sequence[RoundResult], metric: str) -> int | None:
-    """The number of the first round with the highest mean validation metric; None where there is none."""
-    scores = [(score, -result.round) for result in rounds if (score := mean_validation(result, metric)) is not None]
-    return -max(scores)[1] if scores else None
+    """The number of the best round by validation; None where no site has the metric in any.
+
+    The first round that has the metric is the best until a later one is better (:func:`is_better`), and so on. So
+    whether a round is the best so far depends on no later one, whose weights are not there yet.
+    """
+    best = _best(rounds, metric)
+    return best.round if best else None
 
 
 def stale_evaluations(rounds: Sequence[RoundResult], metric: str) -> int:
-    """How many evaluations came after the best one."""
-    best = best_round(rounds, metric)
-    later = [result for result in rounds if best is not None and result.round > best]
-    return sum(mean_validation(result, metric) is not None for result in later)
+    """How many evaluations came after the best one and can be compared with it."""
+    best = _best(rounds, metric)
+    if best is None:
+        return 0
+    return sum(is_better(result, best, metric) is not None for result in rounds if result.round > best.round)
 
 
 def is_over(scenario: Scenario, rounds: Sequence[RoundResult]) -> bool:
@@ -41,11 +69,26 @@ def notes(scenario: Scenario, rounds: Sequence[RoundResult]) -> list[str]:
             f"ended after round {len(rounds)} of {total}: no better validation {metric} in "
             f"{scenario.evaluation.patience} evaluations (evaluation.patience)"
         )
+    best = best_round(rounds, metric)
     if scenario.evaluation.keep == "best":
-        best = best_round(rounds, metric)
         found.append(
             f"evaluation.keep = best, but no validation {metric} is defined: the model is that of the last round"
             if best is None
             else f"the model is that of round {best}, the best by validation {metric} (evaluation.keep)"
         )
+    if best is not None and (scenario.evaluation.keep == "best" or scenario.evaluation.patience):
+        found += _unequal(rounds, metric)
     return found
+
+
+def _unequal(rounds: Sequence[RoundResult], metric: str) -> list[str]:
+    """A line where rounds could not be compared over all sites."""
+    sites = {result.round: frozenset(_scores(result, metric)) for result in rounds}
+    most = frozenset().union(*sites.values())
+    fewer = [str(number) for number, found in sites.items() if found and found != most]
+    if not fewer:
+        return []
+    return [
+        f"validation {metric} is missing at some sites in round {', '.join(fewer)}: two rounds are compared over the "
+        "sites that have it in both (evaluation.keep, evaluation.patience)"
+    ]

@@ -4,14 +4,20 @@ import json
 import logging
 import shlex
 import sys
+from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 from rich.console import Console
 
 from medfed.errors import StopRequested
+
+if TYPE_CHECKING:
+    from medfed.results import RunResult
+    from simulations.engine.ray_engine import RayEngine
 
 app = typer.Typer(add_completion=False)
 
@@ -27,7 +33,9 @@ class Engine(StrEnum):
 
 @app.command()
 def simulate(
-    scenario: Annotated[Path | None, typer.Argument(help="The scenario, a TOML file.", show_default=False)] = None,
+    scenario: Annotated[
+        Path | None, typer.Argument(help="A TOML file, or the name of a bundled scenario.", show_default=False)
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the scenario, e.g. training.rounds=3."),
@@ -53,41 +61,67 @@ def simulate(
     Exit codes: 0 completed, 2 bad input, 3 degraded (a site failed), 4 stopped (too few sites, or a file named stop in
     the run's folder), 130 Ctrl-C. A run that was stopped or killed goes on with --resume RUN.
     """
-    from medfed.config import load_scenario
-    from medfed.report.console import summary_table
     from medfed.results import Status
-    from medfed.run_folder import read_scenario
-    from simulations import run
-    from simulations.engine.ray_engine import RayEngine
     from simulations.progress import watching
 
-    if address and engine is not Engine.RAY:
-        raise typer.BadParameter("--address is of a Ray cluster; give --engine ray with it")
-    where = RayEngine(address) if engine is Engine.RAY else None
-    changes = list(overrides or [])
-    if leave_out:
-        changes.append(f"federation.leave_out={json.dumps(leave_out, ensure_ascii=False)}")  # is TOML as well
-    if (scenario is None) == (resume is None) or (resume and (changes or overwrite)):
-        raise typer.BadParameter("give either a SCENARIO, or --resume RUN without --set, --leave-out and --overwrite")
-    loaded = load_scenario(scenario, tuple(changes)) if scenario else read_scenario(resume or Path())
-    folder = resume or out / loaded.name
+    start = _prepare(scenario, resume, overrides or [], leave_out or [], out, overwrite, _where(engine, address))
     console = Console()
     logging.getLogger("client").addHandler(logging.NullHandler())  # a fault's traceback is shown by `watching`
-    command = shlex.join(["medfed", *sys.argv[1:]])
     try:
         with watching(console, verbose=not quiet) as progress:
-            if resume:
-                result = run.resume(folder, listener=progress, command=command, engine=where)
-            else:
-                result = run.simulate(
-                    loaded, out=out, overwrite=overwrite, listener=progress, command=command, engine=where
-                )
+            result = start.run(listener=progress, command=shlex.join(["medfed", *sys.argv[1:]]))
     except StopRequested as reason:
-        console.print(f"[yellow]STOPPED[/] {reason}; go on with: medfed simulate --resume {folder}", highlight=False)
+        remedy = f"go on with: medfed simulate --resume {start.folder}"
+        console.print(f"[yellow]STOPPED[/] {reason}; {remedy}", highlight=False)
         raise typer.Exit(reason.exit_code) from reason
+    _show(console, result)
+    if result.status is Status.DEGRADED:
+        raise typer.Exit(EXIT_DEGRADED)
+
+
+def _show(console: Console, result: "RunResult") -> None:
+    from medfed.report.console import summary_table
+
     console.print(summary_table(result.summary))
     for warning in result.summary.warnings:
         console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)
     console.print(f"{result.status}  page: {result.folder / 'report.html'}", highlight=False, markup=False)
-    if result.status is Status.DEGRADED:
-        raise typer.Exit(EXIT_DEGRADED)
+
+
+class _Start(NamedTuple):
+    """The run's folder, and what runs it, to be given a listener and the command."""
+
+    folder: Path
+    run: "Callable[..., RunResult]"
+
+
+def _where(engine: Engine, address: str) -> "RayEngine | None":
+    from simulations.engine.ray_engine import RayEngine
+
+    if address and engine is not Engine.RAY:
+        raise typer.BadParameter("--address is of a Ray cluster; give --engine ray with it")
+    return RayEngine(address) if engine is Engine.RAY else None
+
+
+def _prepare(
+    scenario: Path | None,
+    resume: Path | None,
+    overrides: list[str],
+    leave_out: list[str],
+    out: Path,
+    overwrite: bool,
+    engine: "RayEngine | None",
+) -> _Start:
+    """See which of the two ways was asked for, and read the scenario of a new run."""
+    from medfed.config import load_scenario
+    from simulations import run
+    from simulations.bundled import scenario_file
+
+    if leave_out:  # JSON, which is TOML as well
+        overrides = [*overrides, f"federation.leave_out={json.dumps(leave_out, ensure_ascii=False)}"]
+    if scenario is not None and resume is None:
+        loaded = load_scenario(scenario_file(scenario), tuple(overrides))
+        return _Start(out / loaded.name, partial(run.simulate, loaded, out=out, overwrite=overwrite, engine=engine))
+    if scenario is not None or resume is None or overrides or overwrite:
+        raise typer.BadParameter("give either a SCENARIO, or --resume RUN without --set, --leave-out and --overwrite")
+    return _Start(resume, partial(run.resume, resume, engine=engine))

@@ -9,6 +9,7 @@ from medfed.errors import ScenarioError
 from medfed.models.initial import initial_model
 from medfed.tracking.enforcer import check_trackers
 from server.scenario_checks import check_federation
+from simulations.adversary import check_adversary
 from simulations.vectorise import check_vectorise
 
 
@@ -39,6 +40,7 @@ def check_inputs(scenario: Scenario) -> tuple[Scenario, Dataset]:
     sites = tuple(sorted(expected))
     federation = scenario.federation.model_copy(update={"sites": sites})
     complete = scenario.model_copy(update={"federation": federation})
+    check_adversary(complete)
     check_together(complete)
     return complete, dataset
 

@@ -18,6 +18,8 @@ from medfed.report.page import render_run
 from medfed.results import RunResult, Status, Summary
 from medfed.run_folder import STOP_FILE, RunFolder, check_free, is_complete, make_folder, read_scenario
 from server.app import app as server_app
+from simulations import fingerprints
+from simulations.adversary import malicious_warning
 from simulations.baselines import crew
 from simulations.baselines.compare import add_baselines
 from simulations.baselines.tasks import baseline_tasks
@@ -65,6 +67,7 @@ def simulate(
         engine.check()
     with locked(folder):
         make_folder(folder, scenario)
+        fingerprints.write(folder, fingerprints.fingerprints(dataset, scenario.federation.sites))
         return _complete(scenario, dataset, folder, listener, command, started, engine)
 
 
@@ -84,7 +87,7 @@ def resume(
         engine: as in :func:`simulate`; it may be another than before.
 
     Raises:
-        RunFolderError: it is no run's folder, or is damaged. Else as :func:`simulate`.
+        RunFolderError: it is no run's folder, is damaged, or its data changed. Else as :func:`simulate`.
     """
     started = time.monotonic()
     folder = Path(folder)
@@ -95,6 +98,9 @@ def resume(
         refuse_batches(scenario)
         engine.check()
     with locked(folder):
+        found = fingerprints.fingerprints(dataset, scenario.federation.sites)
+        fingerprints.require_same(folder, found, "run the scenario anew with --overwrite")
+        fingerprints.write(folder, found)  # where the run was killed before it could
         (folder / STOP_FILE).unlink(missing_ok=True)
         return _complete(scenario, dataset, folder, listener, command, started, engine)
 
@@ -141,7 +147,8 @@ def _run(scenario: Scenario, dataset: Dataset, folder: Path, command: str, engin
     summary = RunResult.load(folder).summary
     if outcome.tests:
         summary = add_baselines(scenario, summary, outcome.tests)
-    warnings = [*outcome.failures, *outcome.warnings, *dataset.warnings, *_unequal_work(scenario, dataset)]
+    notes = [*malicious_warning(scenario), *_unequal_work(scenario, dataset)]
+    warnings = [*outcome.failures, *outcome.warnings, *dataset.warnings, *notes]
     status = Status.DEGRADED if outcome.failures else summary.status
     return summary.model_copy(update={"status": status, "warnings": [*summary.warnings, *warnings]})
 
@@ -177,14 +184,15 @@ def _federate(scenario: Scenario, folder: Path, command: str, workers: int, engi
         "out": str(folder.parent),
         "command": command,
         "resume": True,
+        "simulated": True,
     }
     if engine is not None:
         engine.run(server_app, scenario, run_config, folder, workers)
         return
-    with local_grid("client.app:app", configs, workers, together="client.batch:together") as grid:
+    with local_grid("client.app:app", configs, workers, together="simulations.batches:together") as grid:
         server_app(grid, Context(1, 1, {}, RecordDict(), run_config))
 
 
 def _node_config(folder: Path, site: str, data: str) -> UserConfig:
-    """What a hospital would write into its own configuration."""
-    return {"site": site, "data": data, "home": str(folder / "sites" / file_name(site))}
+    """What a hospital would write into its own configuration, and that there is none."""
+    return {"site": site, "data": data, "home": str(folder / "sites" / file_name(site)), "simulated": True}

@@ -17,6 +17,7 @@ Rows = dict[Split, NDArray[np.int64]]
 """The rows of each split."""
 
 _ATTEMPTS = 20
+_NAMED = 10  # sites in one line of complaint
 
 
 def give_to_sites(
@@ -56,7 +57,8 @@ def give_to_sites(
         empty = {site: splits for site, splits in sorted(empty.items()) if splits}
         if not empty:
             return rows
-    listed = ", ".join(f"{site} (no {' or '.join(splits)})" for site, splits in empty.items())
+    listed = ", ".join(f"{site} (no {' or '.join(splits)})" for site, splits in list(empty.items())[:_NAMED])
+    listed += f" and {len(empty) - _NAMED} more" if len(empty) > _NAMED else ""
     raise DataError(
         f"sites without images of every split: {listed}; add images, leave these sites out with data.sites, "
         "or choose fewer sites in data.partition"

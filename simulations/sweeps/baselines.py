@@ -18,6 +18,7 @@ from simulations.baselines import crew
 from simulations.baselines.compare import add_baselines
 from simulations.baselines.files import BaselineFiles
 from simulations.baselines.tasks import baseline_tasks
+from simulations.fingerprints import fingerprints, require_same, write
 
 WITHOUT_EFFECT = (
     "name",
@@ -51,9 +52,22 @@ def baseline_key(scenario: Scenario) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:_KEY_DIGITS]
 
 
+def baseline_folder(sweep: Path, scenario: Scenario) -> Path:
+    """Where the baselines of this run lie in the folder of its sweep."""
+    return sweep / "baselines" / baseline_key(scenario)
+
+
 def train_baselines(scenario: Scenario, dataset: Dataset, folder: Path) -> crew.Outcome:
-    """The baselines that the scenario asks for, from ``folder`` if all are there, else trained on all cores."""
+    """The baselines that the scenario asks for, from ``folder`` if all are there, else trained on all cores.
+
+    Raises:
+        RunFolderError: those in ``folder`` were trained on other data.
+    """
     tasks = baseline_tasks(scenario, dataset)
+    if tasks:
+        found = fingerprints(dataset, scenario.federation.sites)
+        require_same(folder, found, "remove this folder")
+        write(folder, found)
     stored = {task: tests for task in tasks if (tests := BaselineFiles(folder).tests(task)) is not None}
     if len(stored) == len(tasks):
         return crew.Outcome(stored, [], [])

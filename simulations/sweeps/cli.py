@@ -4,7 +4,7 @@ import logging
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,6 +12,9 @@ from rich.console import Console
 from medfed import events
 from medfed.errors import StopRequested
 from simulations.progress import ConsoleProgress, interruptible
+
+if TYPE_CHECKING:
+    from medfed.report.sweep_results import SweepResult
 
 app = typer.Typer(add_completion=False)
 
@@ -51,7 +54,9 @@ class SweepProgress:
 
 @app.command()
 def sweep(
-    scenario: Annotated[Path, typer.Argument(help="The scenario, a TOML file.", show_default=False)],
+    scenario: Annotated[
+        Path, typer.Argument(help="A TOML file, or the name of a bundled scenario.", show_default=False)
+    ],
     grid: Annotated[
         list[str] | None,
         typer.Option("--grid", metavar="KEY=A,B,...", help="Values of one key, e.g. strategy.name=fedavg,fedprox."),
@@ -68,10 +73,11 @@ def sweep(
 
     The same command goes on with a sweep that was stopped: finished runs are kept.
 
-    Exit codes: 0 completed, 2 bad input, 3 a run failed or is degraded, 130 Ctrl-C.
+    Exit codes: 0 completed, 2 bad input, 3 a run failed or is degraded, 4 a file named stop in the sweep's folder, 130
+    Ctrl-C.
     """
-    from medfed.report.sweep_console import sweep_table
     from medfed.results import Status
+    from simulations.bundled import scenario_file
     from simulations.sweeps.run import sweep as run_sweep
 
     console = Console()
@@ -81,7 +87,7 @@ def sweep(
     try:
         with interruptible(console, progress.request_stop):
             folder, result = run_sweep(
-                scenario, grid or [], seeds=seeds, overrides=overrides or [], out=out,
+                scenario_file(scenario), grid or [], seeds=seeds, overrides=overrides or [], out=out,
                 listener=progress, on_run=progress.begin, command=command,
             )  # fmt: skip
     except StopRequested as reason:
@@ -90,9 +96,15 @@ def sweep(
         raise typer.Exit(reason.exit_code) from reason
     finally:
         progress.close()
+    _show(console, folder, result)
+    if result.status is Status.DEGRADED:
+        raise typer.Exit(EXIT_DEGRADED)
+
+
+def _show(console: Console, folder: Path, result: "SweepResult") -> None:
+    from medfed.report.sweep_console import sweep_table
+
     console.print(sweep_table(result))
     for line in [f"{run.folder}: {run.cause}" for run in result.runs if run.cause] + result.warnings:
         console.print(f"warning: {line}", style="yellow", highlight=False, markup=False)
     console.print(f"{result.status}  page: {folder / 'report.html'}", highlight=False, markup=False)
-    if result.status is Status.DEGRADED:
-        raise typer.Exit(EXIT_DEGRADED)

@@ -1,24 +1,19 @@
-"""What a sweep will run, all of it validated before the first run starts, and the folder that is its own."""
+"""What a sweep will run, all of it validated before the first run starts."""
 
 import os
-import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-
 from medfed.config import Scenario, load_scenario, to_dict
-from medfed.errors import MedfedError, RunFolderError, ScenarioError
-from medfed.files import write_text_atomic
+from medfed.errors import MedfedError, ScenarioError
 from medfed.overrides import split_override
-from medfed.run_folder import check_free
+from simulations.fingerprints import Fingerprints, fingerprints
 from simulations.inputs import check_inputs, check_together
 from simulations.sweeps.grid import Axis, Settings, labels, parse_axis, product
 
 _MAX_FAULTS = 5
-_SWEEP = "sweep.toml"
 
 
 @dataclass(frozen=True)
@@ -32,12 +27,21 @@ class Point:
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole sweep; ``base`` is the scenario before the grid changes it."""
+    """A whole sweep.
+
+    Attributes:
+        base: the scenario before the grid changes it; the first combination, where it cannot stand without the grid.
+        axes: what the grid changes.
+        seeds: of every combination.
+        points: every combination.
+        data: what the sites of each run hold, by the name of the run.
+    """
 
     base: Scenario
     axes: tuple[Axis, ...]
     seeds: tuple[int, ...]
     points: tuple[Point, ...]
+    data: Mapping[str, Fingerprints]
 
     @property
     def name(self) -> str:
@@ -56,76 +60,49 @@ def make_plan(path: Path, grid: Sequence[str], num_seeds: int, overrides: Sequen
     Raises:
         ScenarioError, DataError: a key, a value or a combination is not as it must be, or two are the same.
     """
-    base = load_scenario(path, tuple(overrides))
     axes = tuple(parse_axis(text) for text in grid)
     _refuse_twice([axis.key for axis in axes], [split_override(text, Scenario, "--set")[0] for text in overrides])
-    seeds = tuple(range(base.seed, base.seed + num_seeds))
     settings = product(axes)
+    base = _base(path, overrides, settings)
+    seeds = tuple(range(base.seed, base.seed + num_seeds))
     points, faults = [], []
     for label, point in zip(labels(settings, seeds[-1]), settings, strict=True):
         try:
-            changed = load_scenario(path, (*overrides, *(f"{key}={value}" for key, value in point.items())))
+            changed = _changed(path, overrides, point)
             scenarios = {s: changed.replace(name=f"{label}-seed{s}", seed=s) for s in seeds}
             points.append(Point(label, point, scenarios))
         except ScenarioError as fault:
-            faults += [f"grid point {label}: {line}" for line in str(fault).splitlines()]
+            faults += _told(label, fault)
     _raise(faults)
     _refuse_same(points)
     _refuse_other_headlines(points)
-    return Plan(base, axes, seeds, tuple(_with_sites(points)))
+    return Plan(base, axes, seeds, *_with_sites(points))
 
 
-def claim_folder(plan: Plan, out: Path) -> Path:
-    """Make the sweep's folder, or see that the one that is there belongs to this very sweep.
+def _base(path: Path, overrides: Sequence[str], settings: Sequence[Settings]) -> Scenario:
+    """The scenario without the grid; if it lacks what the grid gives, the first combination that can stand.
 
-    Raises:
-        RunFolderError: it belongs to another sweep, or is none; or a folder in it is no run's.
+    Both have the same name and seed, which no grid changes.
     """
-    folder = out / plan.name
-    written = folder / _SWEEP
-    if written.is_file():
-        _compare(written, plan)
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunFolderError(f"{folder}: exists and is not the folder of a sweep (no {_SWEEP}); choose another --out")
-    for point in plan.points:
-        for scenario in point.scenarios.values():
-            check_free(folder / scenario.name, overwrite=True)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text_atomic(written, tomli_w.dumps(plan.to_dict()))
-    except OSError as error:
-        raise RunFolderError(f"{folder}: cannot be made: {error.strerror}; choose another --out") from error
-    return folder
+    faults: list[ScenarioError] = []
+    for point in ({}, *settings):
+        try:
+            return _changed(path, overrides, point)
+        except ScenarioError as fault:
+            faults.append(fault)
+    _, *of_points = faults
+    if len(set(map(str, of_points))) > 1:  # else the fault is not of the grid
+        named = zip(labels(settings, 0), of_points, strict=True)
+        _raise([line for label, fault in named for line in _told(label, fault)])
+    raise of_points[0]
 
 
-def _compare(written: Path, plan: Plan) -> None:
-    """Refuse a folder whose ``sweep.toml`` is not that of ``plan``, naming the first keys that differ."""
-    try:
-        found = tomllib.loads(written.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RunFolderError(f"{written}: is damaged: {error}; remove the folder, or choose another --out") from error
-    before, now = _flat(found), _flat(tomllib.loads(tomli_w.dumps(plan.to_dict())))
-    changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
-    if list(found.get("grid", {})) != [axis.key for axis in plan.axes]:
-        changed = changed or ["grid (order of its keys)"]
-    if changed:
-        key = changed[0]
-        more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
-        raise RunFolderError(
-            f"{written.parent}: holds another sweep: {key}{more} was {before.get(key)}, is now {now.get(key)}; "
-            "give the same command to go on with it, or choose another --out or --set name=..."
-        )
+def _changed(path: Path, overrides: Sequence[str], point: Settings) -> Scenario:
+    return load_scenario(path, (*overrides, *(f"{key}={value}" for key, value in point.items())))
 
 
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
-    """Dotted key -> value of nested tables."""
-    if not isinstance(values, dict):
-        return {prefix: values}
-    return {
-        key: value
-        for name, inner in values.items()
-        for key, value in _flat(inner, f"{prefix}.{name}" if prefix else name).items()
-    }
+def _told(label: str, fault: ScenarioError) -> list[str]:
+    return [f"grid point {label}: {line}" for line in str(fault).splitlines()]
 
 
 def _refuse_twice(keys: Sequence[str], set_keys: Sequence[str]) -> None:
@@ -153,33 +130,39 @@ def _refuse_other_headlines(points: Sequence[Point]) -> None:
         raise ScenarioError(f"--grid: rows must be scored alike, but the headline metrics differ: {listed}")
 
 
-def _with_sites(points: Sequence[Point]) -> list[Point]:
+def _with_sites(points: Sequence[Point]) -> tuple[tuple[Point, ...], dict[str, Fingerprints]]:
     """Check data and model of every run; what cannot differ between runs is checked once."""
-    checked: dict[str, tuple[str, ...]] = {}
-    filled, faults = [], []
+    checked: dict[str, Fingerprints] = {}
+    filled, data, faults = [], {}, []
     for point in points:
         scenarios = {}
         for seed, scenario in point.scenarios.items():
             try:
-                sites = _sites(scenario, checked)
+                found = _data(scenario, checked)
             except MedfedError as fault:
                 faults += [f"grid point {point.label}, seed {seed}: {line}" for line in str(fault).splitlines()]
                 continue
-            federation = scenario.federation.model_copy(update={"sites": sites})
-            scenarios[seed] = scenario.model_copy(update={"federation": federation})
+            scenarios[seed], data[scenario.name] = _of_sites(scenario, found), found
         filled.append(Point(point.label, point.settings, scenarios))
     _raise(faults)
-    return filled
+    return tuple(filled), data
 
 
-def _sites(scenario: Scenario, checked: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+def _data(scenario: Scenario, checked: dict[str, Fingerprints]) -> Fingerprints:
+    """What the sites of the run hold, by their names."""
     f = scenario.federation
     key = repr((scenario.seed, scenario.task, scenario.data, scenario.model, f.sites, f.leave_out, f.sites_per_round))
-    if key not in checked:
-        checked[key] = check_inputs(scenario)[0].federation.sites
-        return checked[key]
-    check_together(scenario.model_copy(update={"federation": f.model_copy(update={"sites": checked[key]})}))
+    if key in checked:
+        check_together(_of_sites(scenario, checked[key]))
+    else:
+        complete, dataset = check_inputs(scenario)
+        checked[key] = fingerprints(dataset, complete.federation.sites)
     return checked[key]
+
+
+def _of_sites(scenario: Scenario, data: Fingerprints) -> Scenario:
+    federation = scenario.federation.model_copy(update={"sites": tuple(sorted(data))})
+    return scenario.model_copy(update={"federation": federation})
 
 
 def _raise(faults: Sequence[str]) -> None:

@@ -12,12 +12,13 @@ from medfed.files import write_text_atomic
 from medfed.report.sweep_page import render_sweep
 from medfed.report.sweep_results import RunState, SweepResult, SweepRun
 from medfed.results import RunResult, write_json
-from medfed.run_folder import is_complete
+from medfed.run_folder import RunFolder, is_complete
 from simulations.baselines import crew
 from simulations.inputs import check_inputs
 from simulations.run import resume, simulate
-from simulations.sweeps.baselines import baseline_key, complete, train_baselines, without_baselines
-from simulations.sweeps.plan import Plan, claim_folder, make_plan
+from simulations.sweeps.baselines import baseline_folder, complete, train_baselines, without_baselines
+from simulations.sweeps.folder import claimed
+from simulations.sweeps.plan import Plan, make_plan
 from simulations.sweeps.table import finished_run, pending_run, table
 
 RunListener = Callable[[int, int, str], None]
@@ -62,12 +63,25 @@ def sweep(
 
     Raises:
         ScenarioError, DataError, RunFolderError: bad input, found before anything is trained.
-        StopRequested: the folder holds what was finished; the same call goes on.
+        StopRequested: the listener, or a file called ``stop`` in the sweep's folder, asked for the end; the folder
+            holds what was finished; the same call goes on.
     """
     plan = make_plan(Path(scenario), grid, seeds, overrides)
-    folder = claim_folder(plan, Path(out))
-    runs = {(p.label, seed): pending_run(p.scenarios[seed].name, seed) for p in plan.points for seed in plan.seeds}
-    current = _Open(plan, folder, runs)
+    with claimed(plan, Path(out)) as folder:
+        runs = {(p.label, seed): pending_run(p.scenarios[seed].name, seed) for p in plan.points for seed in plan.seeds}
+        current = _Open(plan, folder, runs)
+
+        def listen(event: events.Event) -> None:
+            RunFolder(folder).heed_stop()
+            if listener is not None:
+                listener(event)
+
+        return folder, _run_all(current, listen, on_run, command)
+
+
+def _run_all(current: _Open, listener: events.Listener, on_run: RunListener, command: str) -> SweepResult:
+    """Run what is not there yet, all points with one seed before the next seed."""
+    plan, folder = current.plan, current.folder
     jobs = [(point.label, seed, point.scenarios[seed]) for seed in plan.seeds for point in plan.points]
     result = _write(current)
     for number, (label, seed, chosen) in enumerate(jobs, start=1):
@@ -78,10 +92,10 @@ def sweep(
                 return resume(folder / scenario.name, listener=listener, command=command)
             return simulate(scenario, out=folder, overwrite=True, listener=listener, command=command)
 
-        with events.listening(listener or (lambda event: None)):
+        with events.listening(listener):
             current.runs[label, seed] = _try(current, chosen, run)
         result = _write(current)
-    return folder, result
+    return result
 
 
 def _try(current: _Open, scenario: Scenario, run: Callable[[Scenario], RunResult]) -> SweepRun:
@@ -91,7 +105,7 @@ def _try(current: _Open, scenario: Scenario, run: Callable[[Scenario], RunResult
         folder, alone = current.folder / scenario.name, without_baselines(scenario)
         done = RunResult.load(folder) if _holds(folder, alone) and is_complete(folder) else run(alone)
         (folder / "error.txt").unlink(missing_ok=True)
-        return finished_run(complete(done, scenario, outcome, _baseline_folder(current, scenario)), scenario)
+        return finished_run(complete(done, scenario, outcome, baseline_folder(current.folder, scenario)), scenario)
     except StopRequested:
         raise
     except Exception as fault:
@@ -106,13 +120,9 @@ def _failed(folder: Path, seed: int, fault: Exception) -> SweepRun:
     return pending_run(folder.name, seed).model_copy(update={"state": RunState.FAILED, "cause": cause})
 
 
-def _baseline_folder(current: _Open, scenario: Scenario) -> Path:
-    return current.folder / "baselines" / baseline_key(scenario)
-
-
 def _baselines(current: _Open, scenario: Scenario) -> crew.Outcome:
     """Trained before the first run that needs them, so that no run's time contains them."""
-    folder = _baseline_folder(current, scenario)
+    folder = baseline_folder(current.folder, scenario)
     if folder.name not in current.outcomes:
         current.outcomes[folder.name] = train_baselines(scenario, check_inputs(scenario)[1], folder)
     return current.outcomes[folder.name]

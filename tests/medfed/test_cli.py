@@ -186,6 +186,14 @@ def test_a_field_is_written_with_type_default_and_bounds():
     assert str(next(field for field in unet.fields if field.name == "depth")) == "depth: int = 3 (>= 1, <= 6)"
 
 
+def test_a_field_that_holds_a_plug_in_is_written_as_in_a_scenario():
+    # Oracle: by hand; a default with fields is one that the scenario's own parser reads.
+    bucketing = next(entry for entry in listing.entries("aggregator") if entry.name == "bucketing")
+    assert "inner: aggregator = 'median'" in map(str, bucketing.fields)
+    with_fields = registry.build("aggregator", {"name": "trimmed_mean", "num_byzantine": 2})
+    assert listing.default_text("aggregator", with_fields) == "{name = 'trimmed_mean', num_byzantine = 2}"
+
+
 @pytest.mark.parametrize(
     ("annotation", "text"),
     [

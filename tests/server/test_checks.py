@@ -80,7 +80,7 @@ EVALUATION = Evaluation(metrics=METRICS, per_class={"a": {"recall": GOOD}}, num_
 
 def test_possible_metrics_pass() -> None:
     large_loss = METRICS | {"loss": GOOD.model_copy(update={"value": 70.0, "high": 90.0})}
-    check_evaluation("s", EVALUATION.model_copy(update={"metrics": large_loss}), SCENARIO)
+    check_evaluation("s", EVALUATION.model_copy(update={"metrics": large_loss}), SCENARIO, 3)
 
 
 @pytest.mark.parametrize(
@@ -92,12 +92,15 @@ def test_possible_metrics_pass() -> None:
         ({"metrics": METRICS | {"auroc": GOOD.model_copy(update={"n": 0})}}, '"auroc" cannot be'),
         ({"per_class": {"a": {"recall": GOOD.model_copy(update={"value": -1.0})}}}, '"recall" cannot be'),
         ({"per_class": {"<b>": {}}}, "unknown classes"),
-        ({"num_images": 0}, "0 images"),
+        ({"num_images": 0}, r"of 3 images \(what it joined with\), 1 at least; got 0"),
+        ({"num_images": 2}, "of 3 images .* got 2"),
+        ({"num_images": 10**12}, "of 3 images .* got 1000000000000"),
+        ({"metrics": METRICS | {"auroc": GOOD.model_copy(update={"n": 4})}}, '"auroc" cannot be'),
     ],
 )
 def test_impossible_metrics_are_named(change: dict, said: str) -> None:
     with pytest.raises(UpdateError, match=said):
-        check_evaluation("s", EVALUATION.model_copy(update=change), SCENARIO)
+        check_evaluation("s", EVALUATION.model_copy(update=change), SCENARIO, 3)
 
 
 @pytest.mark.parametrize("counts", [(1,), (1, 2, 3), (-1, 2)])

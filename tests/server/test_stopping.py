@@ -2,8 +2,18 @@
 
 import pytest
 
+from medfed.config import parse_scenario
 from medfed.results import RoundResult, SiteRound
-from server.stopping import best_round, mean_validation, stale_evaluations
+from server.stopping import best_round, is_over, mean_validation, notes, stale_evaluations
+
+SCENARIO = parse_scenario("""
+    name = "stopping"
+    model = "small_cnn"
+    task = { kind = "classification", classes = ["a", "b"] }
+    data = { image_size = 28 }
+    training = { rounds = 9, local_steps = 1, batch_size = 1, loss = "cross_entropy" }
+    evaluation = { headline = "accuracy", keep = "best", patience = 2 }
+""")
 
 
 def rounds(*scores: float | None) -> list[RoundResult]:
@@ -41,3 +51,51 @@ def test_the_mean_is_over_sites_that_have_the_metric() -> None:
 def test_best_round_and_patience(scores, best, stale) -> None:
     assert best_round(rounds(*scores), "dice") == best
     assert stale_evaluations(rounds(*scores), "dice") == stale
+
+
+def by_site(*scores: dict[str, float], metric: str = "dice") -> list[RoundResult]:
+    """One round per dict of site -> validation metric; a site that failed is not in it."""
+    return [
+        RoundResult(
+            round=number,
+            seconds=1.0,
+            bytes_up=0,
+            bytes_down=0,
+            sites={site: SiteRound(val={metric: value}) for site, value in sorted(found.items())},
+        )
+        for number, found in enumerate(scores, start=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scores", "best", "stale"),
+    [
+        # the easy site alone has the higher mean (0.9 against 0.7), but got worse
+        (({"easy": 0.92, "hard": 0.48}, {"easy": 0.9}), 1, 1),
+        # the hard site alone has the lower mean (0.5 against 0.7), but got better
+        (({"easy": 0.92, "hard": 0.48}, {"hard": 0.5}), 2, 0),
+        # no site in common says nothing: neither better nor a step towards the end
+        (({"easy": 0.92}, {"hard": 0.99}, {"easy": 0.9, "hard": 0.99}), 1, 1),
+        # equal over common sites: the first stays
+        (({"easy": 0.9, "hard": 0.5}, {"easy": 0.9}, {"easy": 0.9, "hard": 0.5}), 1, 2),
+    ],
+)
+def test_rounds_are_compared_over_the_sites_that_both_have(scores, best, stale) -> None:
+    assert best_round(by_site(*scores), "dice") == best
+    assert stale_evaluations(by_site(*scores), "dice") == stale
+
+
+def test_whether_a_round_is_the_best_so_far_depends_on_no_later_one() -> None:
+    """Only the weights of the best round so far are kept. Law: over prefixes, the best changes only to the last."""
+    found = by_site({"a": 0.5, "b": 0.5}, {"a": 0.6}, {"b": 0.9}, {"a": 0.55, "b": 0.95}, {"a": 0.7, "b": 0.1})
+    best = [best_round(found[:count], "dice") for count in range(1, len(found) + 1)]
+    assert best == [1, 2, 2, 2, 5]
+
+
+def test_the_summary_says_that_rounds_were_compared_over_fewer_sites() -> None:
+    whole = by_site({"a": 0.5, "b": 0.4}, {"a": 0.6, "b": 0.4}, metric="accuracy")
+    assert notes(SCENARIO, whole) == ["the model is that of round 2, the best by validation accuracy (evaluation.keep)"]
+    missing = by_site({"a": 0.5, "b": 0.4}, {"a": 0.6}, {"b": 0.3}, {"a": 0.6, "b": 0.3}, metric="accuracy")
+    assert not is_over(SCENARIO, missing)
+    (_, said) = notes(SCENARIO, missing)
+    assert said.startswith("validation accuracy is missing at some sites in round 2, 3: two rounds are compared over")

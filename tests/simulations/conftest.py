@@ -1,9 +1,16 @@
 """Tiny real federations: bundled images, small models, seconds."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from medfed import cli
+
+Call = Callable[..., tuple[int, str, str]]
+
+SHORT = ("baselines.local=false", "baselines.pooled=false", "training.rounds=1", "training.local_steps=1")
 
 TINY = """
 name = "tiny"
@@ -39,3 +46,26 @@ def tiny() -> Callable[..., Any]:
         return parse_scenario(TINY).replace(**changes)
 
     return make
+
+
+@pytest.fixture
+def tiny_file(tmp_path: Path) -> Path:
+    """The same as a file."""
+    (tmp_path / "tiny.toml").write_text(TINY)
+    return tmp_path / "tiny.toml"
+
+
+@pytest.fixture
+def short(tiny_file: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
+    """``short("seed=2")`` or ``short(resume=True)``: a run of one step -> exit code, what is on the console, errors."""
+    monkeypatch.chdir(tiny_file.parent)
+    monkeypatch.setenv("COLUMNS", "1000")
+
+    def call(*changes: str, resume: bool = False) -> tuple[int, str, str]:
+        options = [part for change in (*SHORT, *changes) for part in ("--set", change)]
+        arguments = ["--resume", "runs/tiny"] if resume else ["tiny.toml", *options]
+        code = cli.run(["simulate", *arguments], cli.COMMANDS)
+        shown = capfd.readouterr()
+        return code, shown.out, shown.err
+
+    return call

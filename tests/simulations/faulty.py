@@ -32,6 +32,11 @@ FAULTS = {
 }
 
 
+def trainer(fault: str, *sites: str) -> str:
+    """The value of ``--set`` for a :class:`Faulty` trainer, at site-02 where no sites are given."""
+    return f"training.trainer={{name='{__name__}:Faulty', fault='{fault}', sites={list(sites or ['site-02'])}}}"
+
+
 @plugin
 class Faulty:
     """Trains, except at ``sites`` from round ``since`` on, where it fails as ``FAULTS`` says, or sends NaN or Inf."""

@@ -52,6 +52,9 @@ class Hostile(ClientApp):
             if self._does == "stop file":
                 (home.parents[1] / STOP_FILE).touch()
         reply = app(message, context)
+        if mine and kind == MessageType.EVALUATE and self._does == "images 1e12":
+            found = messages.read_evaluation(site, reply.content).model_copy(update={"num_images": 10**12})
+            return Message(messages.evaluation_reply(found), reply_to=message)
         if mine and kind == MessageType.TRAIN and self._does in CHANGES:
             update = CHANGES[self._does](messages.read_update(site, reply.content).update)
             return Message(messages.update_reply(update, 0.0), reply_to=message)

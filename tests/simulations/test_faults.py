@@ -3,46 +3,20 @@
 Oracles: the table of docs/faults.md and the exit codes of DESIGN.md, by hand; the bytes of an undisturbed run.
 """
 
-import json
 import re
-import resource
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from medfed import cli, events
 from medfed.results import RoundResult, RunResult, Status
-from simulations import run
 from simulations.engine.worker import load
-from tests.simulations.conftest import TINY
+from tests.simulations.conftest import Call
+from tests.simulations.faulty import trainer
 from tests.simulations.hostile import Hostile
 
 APP = "client.app:app"
-FAULTY = "tests.simulations.faulty:Faulty"
-SHORT = ("baselines.local=false", "baselines.pooled=false", "training.rounds=1", "training.local_steps=1")
 DEADLINE_SECONDS = 8  # more than one step takes on a busy machine; a hang lasts so long
-
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def simulate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
-    """``simulate("seed=2")`` or ``simulate(resume=True)`` -> exit code, what is on the console, errors."""
-    (tmp_path / "tiny.toml").write_text(TINY)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "1000")
-
-    def call(*changes: str, resume: bool = False) -> tuple[int, str, str]:
-        options = [part for change in (*SHORT, *changes) for part in ("--set", change)]
-        arguments = ["--resume", "runs/tiny"] if resume else ["tiny.toml", *options]
-        code = cli.run(["simulate", *arguments], cli.COMMANDS)
-        shown = capfd.readouterr()
-        return code, shown.out, shown.err
-
-    return call
 
 
 @pytest.fixture
@@ -55,10 +29,6 @@ def hostile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         )
 
     return put
-
-
-def trainer(fault: str, *sites: str) -> str:
-    return f"training.trainer={{name='{FAULTY}', fault='{fault}', sites={list(sites or ['site-02'])}}}"
 
 
 def last_round(folder: Path) -> RoundResult:
@@ -93,8 +63,8 @@ def check_degraded(folder: Path, shown: tuple[int, str, str], code: str, said: s
         ("inf", "update", "holds NaN or Inf"),
     ],
 )
-def test_a_trainer_that_fails_costs_its_site(simulate: Call, tmp_path: Path, fault: str, code: str, said: str) -> None:
-    check_degraded(tmp_path, simulate(trainer(fault)), code, said)
+def test_a_trainer_that_fails_costs_its_site(short: Call, tmp_path: Path, fault: str, code: str, said: str) -> None:
+    check_degraded(tmp_path, short(trainer(fault)), code, said)
 
 
 @pytest.mark.parametrize(
@@ -108,28 +78,39 @@ def test_a_trainer_that_fails_costs_its_site(simulate: Call, tmp_path: Path, fau
     ],
 )
 def test_an_update_that_cannot_be_is_refused(
-    simulate: Call, hostile: Callable[..., None], tmp_path: Path, does: str, said: str
+    short: Call, hostile: Callable[..., None], tmp_path: Path, does: str, said: str
 ) -> None:
     hostile(does)
-    check_degraded(tmp_path, simulate(), "update", said)
+    check_degraded(tmp_path, short(), "update", said)
+
+
+def test_metrics_of_more_images_than_a_site_joined_with_are_refused(
+    short: Call, hostile: Callable[..., None], tmp_path: Path
+) -> None:
+    hostile("images 1e12")
+    code, out, _ = short()
+    assert code == 3
+    said = r"expected metrics of \d+ images \(what it joined with\), 1 at least; got 1000000000000; .*\[metrics\]"
+    assert len(re.findall(f"site site-02 failed: .*{said}", out)) == 2  # validation and test
+    assert RunResult.load(tmp_path / "runs/tiny").summary.sites["site-02"].federated is None
 
 
 def test_a_site_that_cannot_write_its_state_is_told_from_others(
-    simulate: Call, hostile: Callable[..., None], tmp_path: Path
+    short: Call, hostile: Callable[..., None], tmp_path: Path
 ) -> None:
     hostile("disk of the site")
-    shown = simulate('federation.strategy="ditto"')
+    shown = short('federation.strategy="ditto"')
     check_degraded(tmp_path, shown, "disk", r"disk error \(WriteError\); make room on the site's disk")
 
 
-def test_a_worker_that_dies_twice_costs_its_site(simulate: Call, tmp_path: Path) -> None:
-    shown = simulate(trainer("die"), "engine.workers=2")
+def test_a_worker_that_dies_twice_costs_its_site(short: Call, tmp_path: Path) -> None:
+    shown = short(trainer("die"), "engine.workers=2")
     check_degraded(tmp_path, shown, "flower-8", "died 2 times, the last time killed by SIGKILL; out of memory")
 
 
-def test_a_site_that_hangs_is_late(simulate: Call, tmp_path: Path) -> None:
+def test_a_site_that_hangs_is_late(short: Call, tmp_path: Path) -> None:
     seconds = DEADLINE_SECONDS
-    shown = simulate(trainer("hang"), "engine.workers=2", f"federation.deadline_seconds={seconds}")
+    shown = short(trainer("hang"), "engine.workers=2", f"federation.deadline_seconds={seconds}")
     check_degraded(tmp_path, shown, "deadline", f"no reply within {seconds} s; raise federation.deadline_seconds")
 
 
@@ -138,25 +119,30 @@ def test_a_site_that_hangs_is_late(simulate: Call, tmp_path: Path) -> None:
     [
         ([trainer("nan"), "federation.quorum=1.0"], r"round 1: only 2 of 3 sites delivered .*site-02: tensor"),
         ([trainer("exception", "site-01", "site-02", "site-03"), "federation.quorum=0.01"], "only 0 of 3 sites"),
+        (
+            [trainer("nan"), "federation.aggregator={name='trimmed_mean', num_byzantine=1}"],
+            r'round 1: key "federation.aggregator": "trimmed_mean" .*at least 3 updates .*got 2; .*; '
+            r"failed: site-02: tensor .* holds NaN or Inf; .*, its update was not used",
+        ),
     ],
 )
-def test_below_the_quorum_the_run_stops(simulate: Call, tmp_path: Path, changes: list[str], said: str) -> None:
-    code, out, err = simulate(*changes)
+def test_below_the_quorum_the_run_stops(short: Call, tmp_path: Path, changes: list[str], said: str) -> None:
+    code, out, err = short(*changes)
     assert code == 4
     assert re.fullmatch(f"medfed: error: .*{said}.*\n", err)
     assert "site site-02 failed: " in out
     assert RunResult.load(tmp_path / "runs/tiny").status is Status.STOPPED
 
 
-def test_counts_that_are_all_zero_stop_the_run(simulate: Call, hostile: Callable[..., None]) -> None:
+def test_counts_that_are_all_zero_stop_the_run(short: Call, hostile: Callable[..., None]) -> None:
     hostile("count 0", everywhere=True)
-    code, out, err = simulate("federation.quorum=0.01")
+    code, out, err = short("federation.quorum=0.01")
     assert (code, out.count("got 0 and 1")) == (4, 3)
     assert "round 1: only 0 of 3 sites delivered" in err
 
 
-def test_a_plug_in_that_cannot_be_imported_is_bad_input(simulate: Call, tmp_path: Path) -> None:
-    code, _, err = simulate("training.trainer={name='tests.simulations.unimportable:Trainer'}")
+def test_a_plug_in_that_cannot_be_imported_is_bad_input(short: Call, tmp_path: Path) -> None:
+    code, _, err = short("training.trainer={name='tests.simulations.unimportable:Trainer'}")
     assert code == 2
     (line,) = err.splitlines()
     assert 'key "training.trainer' in line
@@ -164,120 +150,20 @@ def test_a_plug_in_that_cannot_be_imported_is_bad_input(simulate: Call, tmp_path
     assert not (tmp_path / "runs").exists()
 
 
-def test_two_sites_of_one_name_stop_the_run(simulate: Call, hostile: Callable[..., None]) -> None:
+def test_two_sites_of_one_name_stop_the_run(short: Call, hostile: Callable[..., None]) -> None:
     hostile("duplicate name")
-    code, out, err = simulate()
+    code, out, err = short()
     assert code == 2
     assert 'two nodes call themselves site "site-01"; give each a name of its own [duplicate]' in out
     assert err == 'medfed: error: two nodes call themselves site "site-01"; give each a name of its own\n'
 
 
-def test_a_stop_file_stops_the_run(simulate: Call, hostile: Callable[..., None], tmp_path: Path) -> None:
+def test_a_stop_file_stops_the_run(short: Call, hostile: Callable[..., None], tmp_path: Path) -> None:
     hostile("stop file")
-    code, out, err = simulate()
+    code, out, err = short()
     assert (code, err) == (4, "")
     assert "asks for the end; go on with: medfed simulate --resume runs/tiny" in out
     assert RunResult.load(tmp_path / "runs/tiny").status is Status.STOPPED
-
-
-# ---- the server's own disk
-
-
-@contextmanager
-def no_file_above(size: int) -> Iterator[None]:
-    """Files of this process cannot grow above ``size`` bytes: to a program, a disk that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@pytest.mark.parametrize(
-    ("spool", "file"), [("false", "checkpoints/1.tmp/model.safetensors"), ("true", "spool/1/site-01.safetensors")]
-)
-def test_a_full_disk_ends_the_run_in_one_line_and_the_run_goes_on_when_there_is_room(
-    simulate: Call, tmp_path: Path, spool: str, file: str
-) -> None:
-    changes = ("training.rounds=2", f"engine.spool={spool}")
-    assert simulate(*changes)[0] == 0
-    whole = (tmp_path / "runs/tiny/model.safetensors").read_bytes()
-    (tmp_path / "runs").rename(tmp_path / "whole")
-    with no_file_above(len(whole) - 1):
-        code, _, err = simulate(*changes)
-    assert code == 4
-    assert err.startswith(f"medfed: error: runs/tiny/{file}: cannot be written: ")
-    assert err.endswith("; make room on that disk, or make it writable; what was finished is kept (--resume)\n")
-    assert list((tmp_path / "runs").rglob("*.safetensors.tmp")) == []
-    assert simulate(resume=True)[0] == 0
-    assert (tmp_path / "runs/tiny/model.safetensors").read_bytes() == whole
-
-
-class Cut(BaseException):
-    """What a power cut is to a program."""
-
-
-def cut_in_round_2(event: events.Event) -> None:
-    if isinstance(event, events.SiteDone) and (event.round, event.site) == (2, "site-02"):
-        raise Cut
-
-
-@pytest.fixture
-def cut(tiny: Any, tmp_path: Path) -> tuple[Path, bytes]:
-    """A run that was cut in round 2, two of whose sites had delivered; the model of the same run without a cut."""
-    changes = {"baselines.local": False, "baselines.pooled": False, "engine.spool": True}
-    whole = run.simulate(tiny(**changes), out=tmp_path / "whole")
-    with pytest.raises(Cut):
-        run.simulate(tiny(**changes), out=tmp_path / "runs", listener=cut_in_round_2)
-    return tmp_path / "runs/tiny", (whole.folder / "model.safetensors").read_bytes()
-
-
-def test_a_truncated_checkpoint_is_refused(simulate: Call, cut: tuple[Path, bytes]) -> None:
-    path = cut[0] / "checkpoints/1/model.safetensors"
-    path.write_bytes(path.read_bytes()[:-9])
-    before = {file: file.read_bytes() for file in cut[0].rglob("*") if file.is_file()}
-    code, _, err = simulate(resume=True)
-    assert code == 2
-    assert err.startswith("medfed: error: runs/tiny/checkpoints/1/model.safetensors: is damaged: ")
-    assert "or run the scenario anew with --overwrite" in err
-    assert {file: file.read_bytes() for file in cut[0].rglob("*") if file.is_file()} == before
-
-
-def test_a_damaged_spool_file_costs_its_site_another_training(simulate: Call, cut: tuple[Path, bytes]) -> None:
-    path = cut[0] / "spool/2/site-02.safetensors"
-    path.write_bytes(path.read_bytes()[:-9])
-    assert simulate(resume=True)[0] == 0
-    assert (cut[0] / "model.safetensors").read_bytes() == cut[1]
-
-
-def test_a_spooled_update_that_no_longer_fits_is_refused(simulate: Call, cut: tuple[Path, bytes]) -> None:
-    """The site joined again with fewer images than it had trained on."""
-    path = cut[0] / "spool/2/site-02.safetensors"
-    data = path.read_bytes()
-    found = re.search(rb'\\"num_examples\\": (\d+)', data)
-    assert found is not None
-    count = found[1]
-    path.write_bytes(data.replace(found[0], found[0].replace(count, b"9" * len(count))))
-    code, out, _ = simulate(resume=True)
-    assert code == 3
-    assert re.search(r"site site-02 failed: expected num-examples from 1 to \d+ .*\[update\]", out)
-
-
-def test_what_a_page_of_a_stopped_run_says_does_not_pass_for_the_end(simulate: Call, tmp_path: Path, tiny: Any) -> None:
-    """Stopped, resumed, and killed after the rounds: the page of the stop is gone, so that the run is not complete."""
-    assert simulate(trainer("nan"), "federation.quorum=1.0")[0] == 4
-    assert (tmp_path / "runs/tiny/report.html").exists()
-    text = (tmp_path / "runs/tiny/scenario.toml").read_text()
-    (tmp_path / "runs/tiny/scenario.toml").write_text(text.replace("quorum = 1.0", "quorum = 0.5"))
-
-    def listen(event: events.Event) -> None:
-        raise Cut
-
-    with pytest.raises(Cut):
-        run.resume(tmp_path / "runs/tiny", listener=listen)
-    assert json.loads((tmp_path / "runs/tiny/summary.json").read_text())["status"] == "STOPPED"
-    assert not (tmp_path / "runs/tiny/report.html").exists()
 
 
 def test_the_codes_of_the_docs_are_those_of_the_code(repository: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -129,9 +130,15 @@ def _truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-10])
 
 
-def _of_another_seed(folder: Path) -> None:
-    path = folder / "scenario.toml"
-    path.write_text(path.read_text().replace("seed = 1", "seed = 2"))
+def _edit(old: str, new: str) -> Callable[[Path], object]:
+    """Change ``scenario.toml``."""
+
+    def damage(folder: Path) -> None:
+        path = folder / "scenario.toml"
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    return damage
 
 
 def _without_a_round(folder: Path) -> None:
@@ -144,7 +151,8 @@ def _without_a_round(folder: Path) -> None:
     [
         (lambda folder: _truncate(folder / "checkpoints/2/model.safetensors"), "model.safetensors: is damaged"),
         (lambda folder: (folder / "checkpoints/2/state.safetensors").unlink(), "state.safetensors: is damaged"),
-        (_of_another_seed, "is of another scenario"),
+        (_edit("local_steps = 3", "local_steps = 4"), "is of another scenario"),
+        (_edit("seed = 1", "seed = 2"), "how scenario.toml divides them, changed since it began: site-01: "),
         (_without_a_round, "rounds.jsonl: is damaged: expected rounds 1 to 2"),
         (lambda folder: (folder / "rounds.jsonl").unlink(), "rounds.jsonl: is damaged"),
         (lambda folder: (folder / "scenario.toml").write_text("name = "), "scenario.toml: is damaged"),
@@ -164,6 +172,21 @@ def test_a_renamed_folder_is_refused(whole: RunResult, tmp_path: Path) -> None:
     shutil.copytree(whole.folder, tmp_path / "other")
     with pytest.raises(RunFolderError, match='holds a run named "tiny"; give the folder its name back'):
         resume(tmp_path / "other")
+
+
+def test_a_recorded_update_of_a_round_that_was_undone_is_gone(tiny, tmp_path: Path) -> None:
+    """Round 2 is undone when two sites had delivered; a site that fails in its second attempt would leave the first."""
+    changes = ROUNDS | {"baselines.local": False, "engine.spool": False, "record.rounds": (1, 2)}
+    with pytest.raises(Cut):
+        simulate(tiny(**changes), out=tmp_path, listener=cut_at(2, "site-02"))
+    folder = tmp_path / "tiny"
+    assert (folder / "recorded/2/site-02.safetensors").exists()
+    first = (folder / "recorded/1/site-02.safetensors").read_bytes()
+    RunFolder(folder).truncate(1)
+    assert sorted(path.name for path in (folder / "recorded").iterdir()) == ["1"]
+    assert (folder / "recorded/1/site-02.safetensors").read_bytes() == first
+    assert resume(folder).status is Status.COMPLETED
+    assert len(list((folder / "recorded/2").iterdir())) == 4
 
 
 def test_a_last_line_that_was_cut_is_written_anew(whole: RunResult, tiny, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Whole sweeps on bundled images. Oracles: single runs with baselines of their own, equal bytes, exit codes."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,40 +8,25 @@ import pytest
 
 from medfed import cli, events
 from medfed.config import load_scenario
-from medfed.data.dataset import open_dataset
-from medfed.data.location import resolve_path
-from medfed.errors import DataError, RunFolderError, ScenarioError, StopRequested
+from medfed.errors import RunFolderError, StopRequested
 from medfed.report.sweep_results import RunState, SweepResult
 from medfed.results import RunResult, Status
-from simulations.baselines.tasks import Task, train_baseline
-from simulations.inputs import check_inputs
+from medfed.run_folder import STOP_FILE
 from simulations.run import simulate
-from simulations.sweeps.baselines import WITHOUT_EFFECT, baseline_key
-from simulations.sweeps.plan import make_plan
 from simulations.sweeps.run import sweep
+from tests.simulations.conftest import TINY
 
 GRID = ("strategy.weighting=examples,uniform",)
 FAST = ("training.rounds=1", "training.local_steps=2", "model.width=2")
 NO_BASELINES = ("baselines.local=false", "baselines.pooled=false")
 
 
-def write(folder: Path) -> Path:
-    from tests.simulations.conftest import TINY
-
-    (folder / "tiny.toml").write_text(TINY)
-    return folder / "tiny.toml"
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return write(tmp_path)
-
-
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SweepResult]:
     """Two strategies by two seeds, with baselines."""
     place = tmp_path_factory.mktemp("sweep")
-    return sweep(write(place), GRID, seeds=2, overrides=FAST, out=place)
+    (place / "tiny.toml").write_text(TINY)
+    return sweep(place / "tiny.toml", GRID, seeds=2, overrides=FAST, out=place)
 
 
 def again(folder: Path, **changes: Any) -> tuple[Path, SweepResult]:
@@ -114,46 +98,22 @@ def test_the_folder_of_another_sweep_is_refused_with_the_reason(done: Any, chang
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_that_is_no_sweep_is_refused(file: Path) -> None:
-    (file.parent / "tiny-sweep").mkdir()
-    (file.parent / "tiny-sweep" / "thesis.tex").write_text("years of work")
+def test_a_folder_that_is_no_sweep_is_refused(tiny_file: Path) -> None:
+    (tiny_file.parent / "tiny-sweep").mkdir()
+    (tiny_file.parent / "tiny-sweep" / "thesis.tex").write_text("years of work")
     with pytest.raises(RunFolderError, match="not the folder of a sweep"):
-        sweep(file, GRID, overrides=FAST, out=file.parent)
-    (file.parent / "tiny-sweep" / "sweep.toml").write_text("[[")
+        sweep(tiny_file, GRID, overrides=FAST, out=tiny_file.parent)
+    (tiny_file.parent / "tiny-sweep" / "sweep.toml").write_text("[[")
     with pytest.raises(RunFolderError, match="is damaged"):
-        sweep(file, GRID, overrides=FAST, out=file.parent)
-    assert (file.parent / "tiny-sweep" / "thesis.tex").exists()
+        sweep(tiny_file, GRID, overrides=FAST, out=tiny_file.parent)
+    assert (tiny_file.parent / "tiny-sweep" / "thesis.tex").exists()
 
 
-@pytest.mark.parametrize(
-    ("grid", "overrides", "told"),
-    [
-        (("optimizer.lr=0.1,1e-1",), (), "are the same scenario"),
-        (("optimizer.lr=0.1", "training.optimizer.lr=0.2"), (), "given twice"),
-        (("optimizer.lr=0.1,0.2",), ("optimizer.lr=0.3",), "also given with --set"),
-        (("optimizer.lr=0.1,-1.0",), (), r"grid point lr--1\.0: .*training\.optimizer\.lr"),
-        (("strategy.name=fedavg,fedprx",), (), "grid point strategy-fedprx: .*unknown strategy"),
-        (("evaluation.headline=auroc,accuracy",), (), "headline metrics differ"),
-        (("training.rounds=1,2",), ("training.rounts=1",), "training.rounts"),
-    ],
-)
-def test_a_combination_that_cannot_run_is_found_before_the_first_run(
-    file: Path, grid: tuple[str, ...], overrides: tuple[str, ...], told: str
-) -> None:
-    with pytest.raises(ScenarioError, match=told):
-        sweep(file, grid, overrides=overrides, out=file.parent)
-    assert not (file.parent / "tiny-sweep").exists()
-
-
-def test_data_that_cannot_be_divided_are_found_before_the_first_run(file: Path) -> None:
-    with pytest.raises((ScenarioError, DataError), match="grid point num_sites-5000, seed 1: "):
-        sweep(file, ("partition.num_sites=2,5000",), out=file.parent)
-    assert not (file.parent / "tiny-sweep").exists()
-
-
-def test_a_run_that_fails_is_a_row_that_says_so_and_the_others_go_on(file: Path) -> None:
+def test_a_run_that_fails_is_a_row_that_says_so_and_the_others_go_on(tiny_file: Path) -> None:
     trainers = "standard,{name='tests.simulations.faulty:Faulty', sites=['site-01', 'site-02', 'site-03']}"
-    folder, result = sweep(file, (f"training.trainer={trainers}",), overrides=(*FAST, *NO_BASELINES), out=file.parent)
+    folder, result = sweep(
+        tiny_file, (f"training.trainer={trainers}",), overrides=(*FAST, *NO_BASELINES), out=tiny_file.parent
+    )
     good, bad = (row.runs[0] for row in result.rows)
     assert (good.state, bad.state, result.status) == (RunState.COMPLETED, RunState.FAILED, Status.DEGRADED)
     assert bad.cause.startswith("QuorumError: round 1: only 0 of 3 sites delivered")
@@ -162,81 +122,55 @@ def test_a_run_that_fails_is_a_row_that_says_so_and_the_others_go_on(file: Path)
     assert "1 of 2 runs failed" in (folder / "report.html").read_text()
 
 
-def test_a_stopped_sweep_goes_on_to_the_same_bytes(done: tuple[Path, SweepResult], file: Path) -> None:
+def test_a_stopped_sweep_goes_on_to_the_same_bytes(done: tuple[Path, SweepResult], tiny_file: Path) -> None:
     def stop(event: events.Event) -> None:
         if isinstance(event, events.RoundDone):
             raise StopRequested("stopped by the user")
 
     with pytest.raises(StopRequested):
-        sweep(file, GRID, overrides=(*FAST, *NO_BASELINES), out=file.parent, listener=stop)
-    stopped = SweepResult.model_validate_json((file.parent / "tiny-sweep" / "sweep.json").read_bytes())
+        sweep(tiny_file, GRID, overrides=(*FAST, *NO_BASELINES), out=tiny_file.parent, listener=stop)
+    stopped = SweepResult.model_validate_json((tiny_file.parent / "tiny-sweep" / "sweep.json").read_bytes())
     assert stopped.status is Status.STOPPED
     assert {run.state for run in stopped.runs} == {RunState.PENDING}
-    folder, result = sweep(file, GRID, overrides=(*FAST, *NO_BASELINES), out=file.parent)
+    folder, result = sweep(tiny_file, GRID, overrides=(*FAST, *NO_BASELINES), out=tiny_file.parent)
     assert result.status is Status.COMPLETED
     for run in result.runs:
         path = Path(run.folder) / "model.safetensors"
         assert (folder / path).read_bytes() == (done[0] / path).read_bytes()
 
 
-OTHER = {
-    "name": "other",
-    "training.trainer": {"name": "tests.simulations.faulty:Faulty", "sites": ()},
-    "federation.strategy": {"name": "fedavg", "weighting": "uniform"},
-    "federation.sites_per_round": 2,
-    "federation.quorum": 0.25,
-    "federation.deadline_seconds": 9.0,
-    "federation.join_seconds": 9.0,
-    "record.rounds": (1,),
-    "engine.workers": 2,
-    "engine.window_mb": 7,
-    "engine.spool": True,
-}
+def test_two_sweeps_in_one_folder_at_once_are_refused(tiny_file: Path) -> None:
+    """The second begins while the first is in its first round; the first is not disturbed."""
+    told: list[str] = []
+
+    def second(event: events.Event) -> None:
+        if isinstance(event, events.RoundStarted) and not told:
+            with pytest.raises(RunFolderError, match="tiny-sweep: another process is running it") as refused:
+                sweep(tiny_file, GRID, overrides=(*FAST, *NO_BASELINES), out=tiny_file.parent)
+            told.append(str(refused.value))
+
+    _, result = sweep(tiny_file, GRID, overrides=(*FAST, *NO_BASELINES), out=tiny_file.parent, listener=second)
+    assert len(told) == 1
+    assert result.status is Status.COMPLETED
 
 
-def test_keys_without_effect_change_no_bit_of_a_baseline(tiny: Callable[..., Any]) -> None:
-    """Law: the pooled and a local model of two scenarios that differ in all those keys are bit-equal."""
-    fast = {"training.rounds": 1, "training.local_steps": 2}
-    other = {key: value for key, value in OTHER.items() if key in WITHOUT_EFFECT}
-    assert set(WITHOUT_EFFECT) - set(other) <= {"federation.aggregator", "federation.compression"}
-    scenarios = [check_inputs(tiny(**fast, **changes))[0] for changes in ({}, other)]
-    assert baseline_key(scenarios[0]) == baseline_key(scenarios[1])
-    for task in (Task("pooled"), Task("local", "site-02")):
-        first, second = (
-            train_baseline(s, open_dataset(resolve_path(s.data.path), s.data, s.model_task, s.seed), task)
-            for s in scenarios
-        )
-        assert first.tests == second.tests
-        assert all(value.equal(second.weights[name]) for name, value in first.weights.items())
+def test_the_stop_file_of_a_sweep_ends_it_and_the_same_call_goes_on(tiny_file: Path) -> None:
+    """It is what the refusal of a second sweep tells the user to make."""
+    stop = tiny_file.parent / "tiny-sweep" / STOP_FILE
+
+    def call(listener: events.Listener | None) -> SweepResult:
+        overrides = (*FAST, *NO_BASELINES)
+        return sweep(tiny_file, GRID, overrides=overrides, out=tiny_file.parent, listener=listener)[1]
+
+    with pytest.raises(StopRequested, match="asks for the end") as stopped:
+        call(lambda event: stop.touch())
+    assert stopped.value.exit_code == 4
+    assert call(None).status is Status.COMPLETED
+    assert not stop.exists()
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"seed": 2},
-        {"training.rounds": 3},
-        {"model.width": 5},
-        {"federation.leave_out": ("site-01",)},
-        {"data.partition.alpha": 0.4},
-        {"evaluation.resamples": 200},
-        {"engine.deterministic": False},
-        {"baselines.local": False},
-    ],
-)
-def test_all_else_makes_baselines_of_its_own(tiny: Callable[..., Any], change: dict[str, Any]) -> None:
-    assert baseline_key(check_inputs(tiny(**change))[0]) != baseline_key(check_inputs(tiny())[0])
-
-
-def test_seeds_count_up_from_the_scenarios_and_data_make_groups(file: Path) -> None:
-    plan = make_plan(file, ("partition.alpha=0.3,1.0", "strategy.weighting=examples,uniform"), 2, ("seed=5",))
-    assert plan.seeds == (5, 6)
-    assert [sorted(point.scenarios) for point in plan.points] == [[5, 6]] * 4
-    assert plan.points[0].scenarios[6].name == "alpha-0.3_weighting-examples-seed6"
-    assert plan.points[0].scenarios[5].federation.sites == ("site-01", "site-02", "site-03")
-
-
-def test_the_command(file: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.chdir(file.parent)
+def test_the_command(tiny_file: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tiny_file.parent)
     monkeypatch.setenv("COLUMNS", "80")
     sets = [word for change in (*FAST, *NO_BASELINES) for word in ("--set", change)]
     command = ["sweep", "tiny.toml", "--grid", "strategy.weighting=examples,uniform", *sets]

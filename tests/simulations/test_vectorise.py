@@ -104,7 +104,28 @@ def test_stacked_training_that_fails_is_done_one_by_one(
     monkeypatch.setattr(client.batch, "train_batched", fails)
     fallen = simulate(tiny(**BATCHED, name="fallen"), out=tmp_path)
     assert fallen.status is Status.COMPLETED
+    (said,) = [warning for warning in fallen.summary.warnings if warning.startswith("engine.vectorise: ")]
+    assert said.startswith("engine.vectorise: in round 1, 2 sites of a batch were trained one by one")
     assert bits(fallen) == bits(simulate(tiny(**BATCHED | {"engine.vectorise": 0}, name="alone"), out=tmp_path))
+
+
+def test_what_was_trained_one_by_one_is_told_of_the_rounds_before_a_cut_too(
+    whole: RunResult, tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Round 1 falls apart, and round 2 is cut when its first batch, which was stacked, had delivered to the spool."""
+    assert not any("one by one" in warning for warning in whole.summary.warnings)
+    stacked = client.batch.train_batched
+
+    def fails_in_round_1(model: Any, jobs: Any, scenario: Any, round_number: int) -> Any:
+        if round_number == 1:
+            raise MemoryError
+        return stacked(model, jobs, scenario, round_number)
+
+    monkeypatch.setattr(client.batch, "train_batched", fails_in_round_1)
+    with pytest.raises(Cut):
+        simulate(tiny(**BATCHED, **{"engine.spool": True}), out=tmp_path, listener=cut_at(2, "site-02"))
+    warnings = resume(tmp_path / "tiny").summary.warnings
+    assert [warning[:35] for warning in warnings if "one by one" in warning] == ["engine.vectorise: in round 1 sites "]
 
 
 @pytest.mark.parametrize(
