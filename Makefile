@@ -71,8 +71,9 @@ demo: setup
 	@echo; echo "The pages, to open in a browser:"; \
 	for scenario in $(SCENARIOS); do echo "  $(CURDIR)/runs/$$scenario/report.html"; done
 
+# Two at a time, with one thread each: tests wait for processes that start about as long as they compute.
 test: setup browser check
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # The tests of the pages look at them in Chromium; where there is none they are skipped, and say so.
 browser:
