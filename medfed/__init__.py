@@ -10,13 +10,14 @@ if TYPE_CHECKING:
     from medfed.results import RunResult
 
 __version__ = "0.1.0"
-__all__ = ["RunResult", "Scenario", "load_scenario", "simulate"]
+__all__ = ["RunResult", "Scenario", "audit", "load_scenario", "simulate"]
 
 _PUBLIC = {
     "load_scenario": "medfed.config:load_scenario",
     "Scenario": "medfed.config:Scenario",
     "RunResult": "medfed.results:RunResult",
     "simulate": "simulations.run:simulate",
+    "audit": "medfed.audit.run:audit",
 }
 
 

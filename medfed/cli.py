@@ -33,6 +33,7 @@ class Entry(NamedTuple):
 
 
 COMMANDS: dict[str, Entry] = {
+    "audit": Entry("medfed.audit.cli:app", "Measure privacy and robustness of a finished run, with verdicts."),
     "data": Entry("medfed.data.cli:app", "Look at data before it is used: data check MANIFEST."),
     "list": Entry("medfed.listing:command", "List the plug-ins of a kind: models, losses, strategies, ..."),
     "simulate": Entry("simulations.cli:app", "Run a scenario over all its sites on this machine."),

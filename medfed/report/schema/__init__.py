@@ -1,4 +1,4 @@
-"""The JSON Schemas of ``summary.json`` and ``sweep.json``, made from their models: the interface for other programs."""
+"""The JSON Schemas of ``summary.json``, ``sweep.json`` and an audit's ``report.json``, made from their models."""
 
 import json
 from pathlib import Path
@@ -6,11 +6,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from medfed.audit.results import AuditReport
 from medfed.report.sweep_results import SweepResult
 from medfed.results import Summary
 
 SUMMARY_SCHEMA = Path(__file__).with_name("summary.schema.json")
 SWEEP_SCHEMA = Path(__file__).with_name("sweep.schema.json")
+AUDIT_SCHEMA = Path(__file__).with_name("audit.schema.json")
 
 
 def summary_schema() -> dict[str, Any]:
@@ -21,6 +23,11 @@ def summary_schema() -> dict[str, Any]:
 def sweep_schema() -> dict[str, Any]:
     """The schema of ``sweep.json`` as :class:`medfed.report.sweep_results.SweepResult` says it now."""
     return _schema(SweepResult)
+
+
+def audit_schema() -> dict[str, Any]:
+    """The schema of ``audit/report.json`` as :class:`medfed.audit.results.AuditReport` says it now."""
+    return _schema(AuditReport)
 
 
 def _schema(model: type[BaseModel]) -> dict[str, Any]:
@@ -36,6 +43,7 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
 
 def write_schemas() -> list[Path]:
     """Bring the files beside this module up to date."""
-    for path, schema in ((SUMMARY_SCHEMA, summary_schema()), (SWEEP_SCHEMA, sweep_schema())):
+    schemas = {SUMMARY_SCHEMA: summary_schema(), SWEEP_SCHEMA: sweep_schema(), AUDIT_SCHEMA: audit_schema()}
+    for path, schema in schemas.items():
         path.write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8")
-    return [SUMMARY_SCHEMA, SWEEP_SCHEMA]
+    return list(schemas)

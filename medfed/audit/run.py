@@ -1,0 +1,121 @@
+"""``audit``: a finished run in, a report with verdicts out."""
+
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from medfed.audit.contract import AuditContext, AuditSection, NotTestedError, Progress
+from medfed.audit.kept import KeptSection, read_kept, section_key, write_kept
+from medfed.audit.opening import FOLDER, open_run
+from medfed.audit.outputs import write_outputs
+from medfed.audit.plan import Plan, left_out, make_plan, section_title, settings
+from medfed.audit.results import AuditReport, Fault, Missing, SectionResult
+from medfed.determinism import deterministic
+from medfed.errors import StopRequested
+from medfed.lock import locked
+
+_FRAMES = 8
+"""Calls of a traceback that are kept, from the end."""
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """A finished audit: the folder of its files, and the report in it."""
+
+    folder: Path
+    report: AuditReport
+
+
+def _ignore(what: str, done: float) -> None:
+    """Nobody watches."""
+
+
+def audit(
+    run: str | Path,
+    *,
+    sections: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+    progress: Progress = _ignore,
+    on_section: Callable[[SectionResult], None] = lambda result: None,
+) -> AuditResult:
+    """Audit the run in a folder and write ``RUN/audit``; sections that were finished before are kept.
+
+    Args:
+        run: folder of a finished run.
+        sections: names of those to run; all where empty.
+        overrides: ``SECTION.FIELD=VALUE``, thresholds and budgets.
+        seed: of the audit's own draws; None: the scenario's.
+        progress: hears what is being done; what it raises ends the audit, and finished sections stay.
+        on_section: hears of every finished section.
+
+    Raises:
+        ScenarioError, RunFolderError, DataError: bad input, found before anything is measured.
+    """
+    plan = make_plan(sections, overrides)
+    context, identity = open_run(Path(run), seed, progress)
+    folder = context.folder / FOLDER
+    figures = [context.run.summary.model_dump(mode="json", exclude={"seconds"}), context.run.environment]
+    with locked(folder), deterministic(True):
+        found: list[KeptSection] = []
+        for name, section in plan.items():
+            key = section_key(identity, figures, context.seed, name, settings(name, section))
+            kept = read_kept(folder / "sections", name, key) or _measure(context, name, section, key)
+            if kept.result.error is None:
+                write_kept(folder / "sections", kept)
+            found.append(kept)
+            on_section(kept.result)
+        report = AuditReport(
+            run=identity,
+            seed=context.seed,
+            sections=tuple(kept.result for kept in found),
+            missing=_missing(plan),
+        )
+        write_outputs(folder, report, found)
+    return AuditResult(folder, report)
+
+
+def _missing(plan: Plan) -> tuple[Missing, ...]:
+    return tuple(
+        Missing(name=name, title=section_title(name), reason=reason) for name, reason in left_out(plan).items()
+    )
+
+
+def _measure(context: AuditContext, name: str, section: AuditSection, key: str) -> KeptSection:
+    wall, processor = time.perf_counter(), time.process_time()
+    with torch.random.fork_rng(devices=[]):  # what a section draws from the global generator would change the next
+        torch.manual_seed(context.seed)
+        result = _guarded(context, section)
+    context.progress("done", 1.0)
+    result = result.model_copy(update={"name": name, "title": section.title, "settings": settings(name, section)})
+    return KeptSection(
+        key=key,
+        seconds=time.perf_counter() - wall,
+        cpu_seconds=time.process_time() - processor,
+        result=result,
+        samples=result.samples,
+    )
+
+
+def _guarded(context: AuditContext, section: AuditSection) -> SectionResult:
+    """The section's result, its verdicts derived anew; NOT_TESTED with the reason, or ERROR, where there is none."""
+    try:
+        found = section(context)
+        return SectionResult.model_validate(found.model_dump() | {"samples": found.samples})
+    except StopRequested:
+        raise
+    except NotTestedError as reason:
+        return SectionResult(not_tested=(f"the whole section: {reason}",))
+    except Exception as error:  # whatever a section raises is the section's, and the others go on
+        return SectionResult(error=_fault(error))
+
+
+def _fault(error: Exception) -> Fault:
+    """Without the paths of this machine: file name, line, function and code of the last calls."""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    calls = tuple(f"{Path(f.filename).name}, line {f.lineno}, in {f.name}: {f.line}" for f in frames)
+    return Fault(error=f"{type(error).__name__}: {error}", traceback=calls)

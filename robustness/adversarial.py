@@ -1,0 +1,216 @@
+"""The audit section on adversarial images: the strongest change that is hard to see, beside noise and a control."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+import torch
+from pydantic import Field
+
+from medfed.audit.contract import AuditContext, NotTestedError, TestImages
+from medfed.audit.results import Check, Finding, PositiveControl, Sample, SectionResult, Table
+from medfed.registry import plugin
+from medfed.results import Estimate
+from robustness.adversarial_scores import MaskOverlap, RightReadings, Score, Values, worst_so_far
+from robustness.attacks.contract import Attack, AttackError, SideEffectError
+from robustness.attacks.enforcer import run_attack
+from robustness.attacks.ensemble import Ensemble
+from robustness.attacks.head_checks import HeadError
+from robustness.attacks.heads import head_for
+from robustness.attacks.noise import Noise
+from robustness.attacks.result import AttackResult
+from robustness.attacks.segmentation import SegmentationWorst
+from robustness.attacks.settings import RunSettings
+from robustness.attacks.threat import ThreatModel
+from robustness.attacks.validity import check_validity
+
+GreyLevels = Annotated[float, Field(gt=0.0, le=255.0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+_CHECKED = 64
+"""Images on which the attack itself is checked."""
+
+
+@plugin
+class Adversarial:
+    """Change test images by a few grey levels so that the model errs, and see what is left of its score.
+
+    Attributes:
+        eps_grey_levels: largest change of a pixel, in 1/255 of the range, at which the verdict is given; 8 is what most
+            published figures are of (Croce et al. 2021, RobustBench).
+        curve: further such changes, for the table.
+        control_eps_grey_levels: a change so large that the attack must succeed.
+        min_robust_accuracy: classification: share of images to be read rightly under attack.
+        min_robust_dice: segmentation: mean Dice to be kept under attack.
+        images: classification: most test images, one of a patient.
+        segmentation_images: the same for segmentation.
+        steps: classification: gradient steps of each climb of the ensemble.
+        restarts: classification: rounds of climbs.
+        queries: classification: of the search without gradients, for each image that is left.
+        blind_queries: classification: the same for images on which a gradient was exactly zero.
+        segmentation_steps: gradient steps for each of five losses.
+    """
+
+    title: ClassVar[str] = "Adversarial images"
+
+    eps_grey_levels: GreyLevels = 8.0
+    curve: tuple[GreyLevels, ...] = (1.0, 2.0, 4.0, 8.0)
+    control_eps_grey_levels: GreyLevels = 128.0
+    min_robust_accuracy: Share = 0.5
+    min_robust_dice: Share = 0.5
+    images: Count = 256
+    segmentation_images: Count = 32
+    steps: Count = 40
+    restarts: Count = 1
+    queries: Count = 40
+    blind_queries: Count = 500
+    segmentation_steps: Count = 10
+
+    def __call__(self, context: AuditContext) -> SectionResult:
+        """Attack, compare with noise and with a control, and check the attack itself."""
+        setup = _SETUPS[context.task.kind](self)
+        trial = _Trial(context, context.draw_tests(setup.images, "adversarial"), setup.score)
+        try:
+            return self._result(trial, setup)
+        except SideEffectError as error:
+            what = "The attack leaves the model as it was"
+            return SectionResult(checks=(Check(what=what, holds=False, observed=str(error)),))
+        except (AttackError, HeadError) as error:
+            raise NotTestedError(f"no attack can serve this model: {error}") from error
+
+    def _result(self, trial: "_Trial", setup: "_Setup") -> SectionResult:
+        eps, score = self.eps_grey_levels, trial.score
+        results = {level: trial.run(setup.attack, level) for level in sorted({*self.curve, eps})}
+        judged = results[eps]
+        clean, left = score.clean(judged), worst_so_far({at: score.attacked(r) for at, r in results.items()})
+        finding = Finding(
+            what=f"{score.name} under attack, {eps:g} grey levels",
+            estimate=trial.estimate(left[eps]),
+            threshold=setup.threshold,
+            kind=score.kind,
+        )
+        return SectionResult(
+            tried=f"{len(clean)} test images, no two of one patient, were changed by at most {eps:g} of 255 grey "
+            "levels per pixel, in the way that harms the model most, as far as an attacker who knows it could find.",
+            meaning=score.meaning(clean, left[eps], eps),
+            remedy="Protect the way of an image from the scanner to the model; where outsiders can reach it, train "
+            "against such changes. A PASS here would hold for changes of this kind and size only.",
+            findings=(finding,),
+            positive_control=self._control(trial, setup.attack),
+            checks=_checks(trial, eps, judged),
+            tables=(_curve(trial, clean, left), _cost(judged)),
+            not_tested=("changes of other kinds: rotations, patches, marks on the film, the noise of a scanner",),
+            samples=tuple(_samples(trial, clean, left[eps], eps)),
+        )
+
+    def _control(self, trial: "_Trial", attack: Attack) -> PositiveControl:
+        eps, score = self.control_eps_grey_levels, trial.score
+        noise = trial.values(Noise(), eps).mean()
+        return PositiveControl(
+            description=f"The same attack with {eps:g} grey levels, against which no model can hold (random noise of "
+            f"that size leaves {noise:.3f}).",
+            metric=f"{score.name} under attack",
+            expected=score.at_control,
+            observed=float(trial.values(attack, eps).mean()),
+            direction="at_most",
+        )
+
+
+class _Setup(NamedTuple):
+    """What a task needs: score, threshold, number of images, attack."""
+
+    score: Score
+    threshold: float
+    images: int
+    attack: Attack
+
+
+_SETUPS: dict[str, Callable[[Adversarial], _Setup]] = {
+    "classification": lambda s: _Setup(
+        RightReadings(),
+        s.min_robust_accuracy,
+        s.images,
+        Ensemble(steps=s.steps, restarts=s.restarts, queries=s.queries, blind_queries=s.blind_queries),
+    ),
+    "segmentation": lambda s: _Setup(
+        MaskOverlap(), s.min_robust_dice, s.segmentation_images, SegmentationWorst(steps=s.segmentation_steps)
+    ),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """The drawn test images under any attack at any eps, always with the same seed."""
+
+    context: AuditContext
+    tests: TestImages
+    score: Score
+
+    def run(self, attack: Attack, eps: float) -> AttackResult:
+        """Attack all images within ``eps`` grey levels."""
+        return run_attack(
+            self.context.model,
+            self.tests.images,
+            self.tests.labels,
+            attack=attack,
+            threat=ThreatModel.grey_levels(eps),
+            head=head_for(self.context.task),
+            criterion=self.score.criterion,
+            settings=RunSettings(seed=self.context.seed, stop_when_fooled=self.score.stop_when_fooled),
+            progress=lambda name, done: self.context.progress(f"{name}, {eps:g} grey levels", done),
+        )
+
+    def values(self, attack: Attack, eps: float) -> Values:
+        """What is left of each image's score."""
+        return self.score.attacked(self.run(attack, eps))
+
+    def estimate(self, values: Values) -> Estimate:
+        """The mean with its interval; all with the same draws."""
+        generator = self.context.numpy_generator("adversarial", "intervals")
+        return self.score.estimate(values, self.tests.patients, generator)
+
+
+def _checks(trial: _Trial, eps: float, judged: AttackResult) -> tuple[Check, ...]:
+    """Of :mod:`robustness.attacks.validity`, on images spread evenly over those of the measurement."""
+    rows = torch.linspace(0, len(trial.tests.images) - 1, min(_CHECKED, len(trial.tests.images))).long()
+    same: dict[str, Any] = {
+        name: value[rows] for name, value in vars(judged).items() if isinstance(value, torch.Tensor)
+    }
+    found = check_validity(
+        trial.context.model,
+        trial.tests.images[rows],
+        trial.tests.labels[rows],
+        threat=ThreatModel.grey_levels(eps),
+        head=head_for(trial.context.task),
+        criterion=trial.score.criterion,
+        settings=RunSettings(seed=trial.context.seed),
+        measured=replace(judged, **same),
+    )
+    return tuple(
+        Check(what=check.expected[:1].upper() + check.expected[1:], holds=check.holds, observed=f"{check.observed:.3g}")
+        for check in found
+    )
+
+
+def _curve(trial: _Trial, clean: Values, left: dict[float, Values]) -> Table:
+    noise = {eps: trial.values(Noise(), eps) for eps in left}
+    rows = ((f"{eps:g}", trial.estimate(left[eps]), trial.estimate(noise[eps])) for eps in left)
+    return Table(
+        title="What is left of the score, by the largest change of a pixel",
+        columns=("Grey levels of 255", "Under attack", "Under random noise"),
+        rows=(("0", trial.estimate(clean), trial.estimate(clean)), *rows),
+    )
+
+
+def _cost(judged: AttackResult) -> Table:
+    rows = [("Images passed through the model", judged.forward_images), ("Gradients taken", judged.gradient_images)]
+    rows += [(f"Images not fooled after {stage}", left) for stage, left in judged.left.items()]
+    return Table(title="What the attack of the verdict cost, and did", columns=("What", "Number"), rows=tuple(rows))
+
+
+def _samples(trial: _Trial, clean: Values, left: Values, eps: float) -> Iterator[Sample]:
+    name = trial.score.name.lower()
+    for position, (site, row) in enumerate(zip(trial.tests.sites, trial.tests.rows, strict=True)):
+        for measure, values in ((name, clean), (f"{name} under attack, {eps:g} grey levels", left)):
+            yield Sample(site=site, row=row, measure=measure, value=float(values[position]))

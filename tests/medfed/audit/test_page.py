@@ -1,0 +1,143 @@
+"""The page of an audit. Oracles: html.parser, byte equality, headless Chromium."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from medfed.audit.results import (
+    AuditReport,
+    Check,
+    Fault,
+    Finding,
+    Missing,
+    PositiveControl,
+    RunIdentity,
+    SectionResult,
+    Table,
+    share,
+)
+from medfed.audit.run import audit
+from medfed.report.audit_page import render_audit, sentences
+from medfed.results import Estimate
+from tests.medfed.report.html_page import Page, assert_sound
+from tests.medfed.report.test_browser import browser, look  # noqa: F401 - the fixture
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "x" * 10_000,
+    "\N{HOSPITAL} \N{GRINNING FACE} St. Élise",
+    '" onload="alert(1)',
+    "--><svg/onload=alert(1)>",
+    "{{ 7 * 7 }} \u202eright to left \x00\ud800",
+    "",
+)
+
+
+def _section(right: int, n: int, **fields) -> SectionResult:
+    finding = Finding(what="right", estimate=share(right, n), threshold=0.5, kind="share")
+    return SectionResult(**{"name": "s", "title": "S", "findings": (finding,), **fields})
+
+
+def _report(*sections: SectionResult, name: str = "run", missing: tuple[Missing, ...] = ()) -> AuditReport:
+    digests = {"model_digest": "a" * 64, "data_digest": "b" * 64, "scenario_digest": "c" * 64}
+    run = RunIdentity(name=name, task="classification", classes=("a", "b"), sites=("x",), **digests)
+    return AuditReport(run=run, seed=1, sections=sections, missing=missing)
+
+
+def _hostile() -> AuditReport:
+    undefined = Estimate(value=None, low=None, high=None, n=0)
+    sections = [
+        _section(
+            3,
+            7,
+            name=text,
+            title=text,
+            tried=text,
+            meaning=text,
+            remedy=text,
+            settings={text: text, "list": [1, 2]},
+            checks=(Check(what=text, holds=False, observed=text),),
+            positive_control=PositiveControl(description=text, metric=text, expected=1.0, observed=None),
+            tables=(
+                Table(title=text, columns=(text, "n", text), rows=((text, 1, text), (3, undefined, None))),
+                Table(title="none", columns=("a",), rows=()),
+                Table(title="sites", columns=("site", "x"), rows=tuple((f"{text}{i}", 0.5) for i in range(60))),
+            ),
+            not_tested=(text,),
+            error=Fault(error=text, traceback=(text, text)) if position % 2 else None,
+        )
+        for position, text in enumerate(HOSTILE)
+    ]
+    return _report(*sections, name=HOSTILE[0], missing=(Missing(name=HOSTILE[0], title=HOSTILE[0], reason=HOSTILE[4]),))
+
+
+def _written(report: AuditReport, folder: Path) -> Path:
+    path = folder / "report.html"
+    path.write_text(render_audit(report), encoding="utf-8", errors="replace")
+    return path
+
+
+def test_a_real_audit_is_sound_and_shows_what_it_found(small_run: Path):
+    found = audit(small_run, sections=("identity", "performance"))
+    page = Page(found.folder / "report.html")
+    assert_sound(page)
+    for text in ("<b>north", "south & co", found.report.run.model_digest, "Nothing is said about", "AUROC"):
+        assert text in page.text
+    assert "<b>north" not in (found.folder / "report.html").read_text()
+
+
+def test_hostile_content_neither_breaks_nor_injects(tmp_path: Path):
+    path = _written(_hostile(), tmp_path)
+    page = Page(path)
+    assert_sound(page)
+    assert "<script>alert(1)</script>" in page.text
+    assert "{{ 7 * 7 }}" in page.text
+    assert path.stat().st_size < 1_000_000
+
+
+def test_the_same_report_gives_the_same_bytes_and_json_carries_all_of_it(tmp_path: Path):
+    report = _report(_section(9, 10), _section(1, 10))
+    read = AuditReport.model_validate_json(json.dumps(report.model_dump(mode="json")))
+    assert render_audit(read) == render_audit(report)
+
+
+def test_an_open_finding_names_the_n_that_would_decide(tmp_path: Path):
+    report = _report(_section(55, 100))
+    n = report.sections[0].findings[0].n_to_decide
+    assert n > 100
+    assert f"n = {n} would decide it, if the value stayed" in Page(_written(report, tmp_path)).text
+
+
+def test_the_sentences_speak_of_the_worst_section():
+    good = _section(100, 100, title="Good", meaning="Fine.", remedy="Nothing.")
+    bad = _section(0, 100, title="Bad", meaning="Harm.", remedy="Mend it.")
+    text = sentences(_report(good, bad, missing=(Missing(name="m", title="Third", reason="r"),)))
+    assert text[0] == "2 of 3 sections of a full audit gave a verdict: Good and Bad."
+    assert text[1].startswith("Bad: FAIL")
+    assert text[2:4] == ["Harm.", "Mend it."]
+    assert text[4] == "Nothing is said about: Third."
+    assert len(text) <= 5
+
+
+def test_an_audit_without_a_verdict_says_so(tmp_path: Path):
+    page = Page(_written(_report(SectionResult(name="s", not_tested=("the whole section: why",))), tmp_path))
+    assert "Nothing was tested." in page.text
+    assert "the whole section: why" in page.text
+    assert_sound(Page(_written(_report(), tmp_path)))
+
+
+def test_a_figure_that_is_not_a_number_is_refused():
+    with pytest.raises(ValueError, match="finite"):
+        Estimate(value=math.nan, low=None, high=None, n=1)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_page_is_self_contained_and_fits(browser, tmp_path: Path, width: int, scheme: str):  # noqa: F811
+    path = _written(_hostile(), tmp_path)
+    seen = look(browser, path, width, scheme)
+    assert [url for url in seen["requests"] if not url.startswith("data:")] == [path.as_uri()]
+    assert seen["complaints"] == []
+    assert seen["sizes"][0] <= seen["sizes"][1]
