@@ -123,6 +123,7 @@ CATALOGUE: dict[str, Entry] = {
         instead=("one_pixel",),
         bound=None,
         plane=True,
+        colour=True,  # release 3.3.0 reshapes to three channels
         minimises=True,
         reason="it moves patches within the plane of one image",
     ),

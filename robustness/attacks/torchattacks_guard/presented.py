@@ -13,7 +13,7 @@ IGNORED = -100
 """The label that torch's cross-entropy leaves out of its mean: units that are unknown or not part of the goal."""
 
 Images = Float[Tensor, "batch channel *space"]
-Points = Float[Tensor, "batch channel height width"]
+Points = Float[Tensor, "batch shown tall wide"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,7 +36,7 @@ class Linear(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor | float = 0.0, scale: float = 1.0) -> None:
         super().__init__()
-        self.register_buffer("weight", weight)
+        self.weight = nn.Parameter(weight, requires_grad=False)
         self.bias, self.scale = bias, scale
 
     def forward(self, images: Tensor) -> Tensor:
