@@ -84,7 +84,7 @@ class Run:
         paths = [self.folder / "model.safetensors", *(self.folder / "baselines").glob("*.safetensors")]
         return {path.name: path.read_bytes() for path in paths if path.exists()}
 
-    def processes(self, patience_seconds: float = 20.0) -> list[int]:
+    def processes(self, patience_seconds: float = 120.0) -> list[int]:
         """Processes whose working folder is this run's and that are there after ``patience_seconds``."""
         end = time.monotonic() + patience_seconds
         while (found := _in_folder(self.place)) and time.monotonic() < end:

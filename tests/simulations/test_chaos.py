@@ -37,7 +37,7 @@ def test_killed_runs_end_with_the_same_bits(tmp_path: Path) -> None:
 
 def test_a_kill_after_the_end_is_no_kill(tmp_path: Path) -> None:
     whole = Whole.of(CASES[0], tmp_path / "whole")
-    later = Whole(whole.case, whole.run, seconds=10 * whole.seconds)
+    later = Whole(whole.case, whole.run, seconds=3 * whole.seconds)
     assert strike(later, "main", 1.0, tmp_path / "late", 1) is None
     assert WORKERS == 2
 
