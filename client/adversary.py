@@ -3,11 +3,12 @@
 What a behaviour must know of others' honest updates is computed here: the site that writes a forged update trains those
 others itself, from the same global weights, on the images and the states of theirs that lie on the same machine. Their
 training draws from streams of their own, so this gives the updates that they send (or would send, were they honest),
-bit for bit. No message waits for another, and what is sent depends on neither order nor number of workers, nor on
-whether a run was resumed.
+bit for bit as they are before compression. No message waits for another, and what is sent depends on neither order nor
+number of workers, nor on whether a run was resumed. A colluder's process holds the updates of all whom it knows.
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -41,7 +42,7 @@ def refuse_outside_simulation(context: Context, scenario: Scenario) -> None:
     Raises:
         SiteError: the scenario has malicious sites, and this node is no simulation's.
     """
-    simulated = context.node_config.get("simulated") or "partition-id" in context.node_config
+    simulated = context.node_config.get("simulated") is True or os.environ.get("MEDFED_SIMULATED") == "1"
     if scenario.adversary.sites and not simulated:
         raise SiteError("the scenario has malicious sites ([adversary]), which a deployment does not play")
 

@@ -175,7 +175,8 @@ class RunFolder:
         """Drop what a crash or a stop left of rounds after ``count``, and the page, which would pass for the last."""
         (self.path / _PAGE).unlink(missing_ok=True)
         self._log.truncate(count)
-        undone = [path for path in (self.path / _RECORDED).glob("[0-9]*") if int(path.name) > count]
+        recorded = [path for path in (self.path / _RECORDED).glob("*") if path.name.isdigit()]
+        undone = [path for path in recorded if int(path.name) > count]
         others = [path for path in (self.path / _SPOOL).glob("*") if path.name != str(count + 1)]
         older = [path for path in (self.path / _CHECKPOINTS).glob("*") if path.name != str(count)]
         for folder in (*undone, *others, *older):

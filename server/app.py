@@ -30,7 +30,7 @@ def main(grid: Grid, context: Context) -> None:
     if not text:
         raise ScenarioError('run-config key "scenario": is empty; give the scenario as TOML text')
     scenario = parse_scenario(text, "run-config scenario")
-    if scenario.adversary.sites and not context.run_config.get("simulated"):
+    if scenario.adversary.sites and context.run_config.get("simulated") is not True:
         raise ScenarioError('key "adversary": only a simulation plays malicious sites; leave it out of a deployment')
     out = Path(str(context.run_config.get("out", "")) or "runs")
     folder = RunFolder(out / scenario.name)

@@ -169,7 +169,7 @@ def _commit(federation: Federation, progress: Progress, outcome: Outcome, second
     scenario, folder = federation.scenario, federation.folder
     result, state = outcome.result.model_copy(update={"seconds": seconds}), outcome.state
     weights, rounds = progress.weights | outcome.weights, [*progress.rounds, result]
-    is_best = scenario.evaluation.keep == "best" and best_round(rounds, scenario.headline) == result.round
+    is_best = scenario.evaluation.keep == "best" and best_round(scenario, rounds) == result.round
     best = weights if is_best else progress.best
     unstacked = (*progress.unstacked, result.round) if outcome.unstacked else progress.unstacked
     folder.add_round(result)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from medfed.config import Scenario
 from medfed.results import RoundResult
+from server.quorum import required
 
 
 def _scores(result: RoundResult, metric: str) -> dict[str, float]:
@@ -17,40 +18,49 @@ def mean_validation(result: RoundResult, metric: str) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def is_better(result: RoundResult, best: RoundResult, metric: str) -> bool | None:
-    """Whether ``result`` has the higher mean over the sites that have the metric in both rounds; None: no site has.
+def is_better(result: RoundResult, best: RoundResult, metric: str, needed: int) -> bool | None:
+    """Whether ``result`` is better than ``best``; None: they cannot be compared.
 
-    Means over different sites differ though the model be the same.
+    Means over different sites differ though the model be the same, so both are taken over the sites that have the
+    metric in both rounds. Where these are fewer than ``needed``, the round that more sites have is the better one.
     """
     new, old = _scores(result, metric), _scores(best, metric)
     shared = sorted(new.keys() & old.keys())
-    return sum(new[site] for site in shared) > sum(old[site] for site in shared) if shared else None
+    if len(shared) < needed:
+        return True if len(new) > len(old) else None
+    return sum(new[site] for site in shared) > sum(old[site] for site in shared)
 
 
-def _best(rounds: Sequence[RoundResult], metric: str) -> RoundResult | None:
+def _needed(scenario: Scenario) -> int:
+    return required(scenario.federation.quorum, len(scenario.training_sites))
+
+
+def _best(scenario: Scenario, rounds: Sequence[RoundResult]) -> RoundResult | None:
+    metric, needed = scenario.headline, _needed(scenario)
     best: RoundResult | None = None
     for result in rounds:
-        if is_better(result, best, metric) if best else _scores(result, metric):
+        if is_better(result, best, metric, needed) if best else _scores(result, metric):
             best = result
     return best
 
 
-def best_round(rounds: Sequence[RoundResult], metric: str) -> int | None:
+def best_round(scenario: Scenario, rounds: Sequence[RoundResult]) -> int | None:
     """The number of the best round by validation; None where no site has the metric in any.
 
     The first round that has the metric is the best until a later one is better (:func:`is_better`), and so on. So
     whether a round is the best so far depends on no later one, whose weights are not there yet.
     """
-    best = _best(rounds, metric)
+    best = _best(scenario, rounds)
     return best.round if best else None
 
 
-def stale_evaluations(rounds: Sequence[RoundResult], metric: str) -> int:
+def stale_evaluations(scenario: Scenario, rounds: Sequence[RoundResult]) -> int:
     """How many evaluations came after the best one and can be compared with it."""
-    best = _best(rounds, metric)
+    best, metric, needed = _best(scenario, rounds), scenario.headline, _needed(scenario)
     if best is None:
         return 0
-    return sum(is_better(result, best, metric) is not None for result in rounds if result.round > best.round)
+    later = [result for result in rounds if result.round > best.round]
+    return sum(is_better(result, best, metric, needed) is not None for result in later)
 
 
 def is_over(scenario: Scenario, rounds: Sequence[RoundResult]) -> bool:
@@ -58,7 +68,7 @@ def is_over(scenario: Scenario, rounds: Sequence[RoundResult]) -> bool:
     patience = scenario.evaluation.patience
     if len(rounds) >= scenario.training.rounds:
         return True
-    return patience > 0 and stale_evaluations(rounds, scenario.headline) >= patience
+    return patience > 0 and stale_evaluations(scenario, rounds) >= patience
 
 
 def notes(scenario: Scenario, rounds: Sequence[RoundResult]) -> list[str]:
@@ -69,7 +79,7 @@ def notes(scenario: Scenario, rounds: Sequence[RoundResult]) -> list[str]:
             f"ended after round {len(rounds)} of {total}: no better validation {metric} in "
             f"{scenario.evaluation.patience} evaluations (evaluation.patience)"
         )
-    best = best_round(rounds, metric)
+    best = best_round(scenario, rounds)
     if scenario.evaluation.keep == "best":
         found.append(
             f"evaluation.keep = best, but no validation {metric} is defined: the model is that of the last round"
@@ -90,5 +100,5 @@ def _unequal(rounds: Sequence[RoundResult], metric: str) -> list[str]:
         return []
     return [
         f"validation {metric} is missing at some sites in round {', '.join(fewer)}: two rounds are compared over the "
-        "sites that have it in both (evaluation.keep, evaluation.patience)"
+        "sites that have it in both, if they are a quorum (evaluation.keep, evaluation.patience)"
     ]

@@ -74,6 +74,8 @@ def require_same(folder: Path, found: Fingerprints, remedy: str) -> None:
     """
     path = folder / FILE
     if not path.exists():
+        if any(folder.glob("checkpoints/[0-9]*")):
+            raise damaged(path, "it is missing, though rounds were completed")
         return
     try:
         kept = _FORMAT.validate_json(path.read_bytes())

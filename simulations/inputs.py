@@ -40,17 +40,17 @@ def check_inputs(scenario: Scenario) -> tuple[Scenario, Dataset]:
     sites = tuple(sorted(expected))
     federation = scenario.federation.model_copy(update={"sites": sites})
     complete = scenario.model_copy(update={"federation": federation})
-    check_adversary(complete)
     check_together(complete)
     return complete, dataset
 
 
 def check_together(scenario: Scenario) -> None:
-    """See that strategy, aggregator, model and engine go together; ``federation.sites`` is filled in.
+    """See that sites, strategy, aggregator, model and engine go together; ``federation.sites`` is filled in.
 
     Raises:
         ScenarioError: names the key.
     """
+    check_adversary(scenario)
     model = initial_model(scenario)
     check_federation(scenario, model)
     check_vectorise(scenario, model)

@@ -22,7 +22,7 @@ def personal_warnings(scenario: Scenario, personal: frozenset[str], rounds: Sequ
     trained = {site for result in rounds for site, about in result.sites.items() if about.num_steps > 0}
     for site in sorted(set(scenario.federation.sites) - trained):
         found.append(f"site {site} never trained: it was tested with those {len(personal)} entries at initial values")
-    best = best_round(rounds, scenario.headline) if scenario.evaluation.keep == "best" else None
+    best = best_round(scenario, rounds) if scenario.evaluation.keep == "best" else None
     if best is not None and best != len(rounds):
         found.append(
             f'evaluation.keep = "best": the shared entries are of round {best}, what the sites keep is of later rounds'

@@ -4,6 +4,7 @@ An object travels as its length (8 bytes), then its pickle; open files ride on t
 the same user that run the same code, so that a pickle is no risk here; what a site may send is decided elsewhere.
 """
 
+import os
 import pickle
 import select
 import socket
@@ -54,14 +55,21 @@ class Channel:
         """Wait for the next object; its descriptors belong to the caller.
 
         Raises:
-            EOFError: the other end is gone.
+            EOFError: the other end is gone. OSError: this process cannot open more files.
         """
+        files: list[int] = []
         try:
-            head, files, _, _ = socket.recv_fds(self._socket, _LENGTH.size, _MOST_FILES, socket.MSG_CMSG_CLOEXEC)
+            head, files, flags, _ = socket.recv_fds(self._socket, _LENGTH.size, _MOST_FILES, socket.MSG_CMSG_CLOEXEC)
+            if flags & socket.MSG_CTRUNC:
+                raise OSError("this process has too many open files; raise its limit (ulimit -n)")
             (length,) = _LENGTH.unpack(head + self._exactly(_LENGTH.size - len(head)))
             return pickle.loads(self._exactly(length)), files
-        except ConnectionError as reason:
-            raise EOFError from reason
+        except BaseException as fault:
+            for file in files:  # each holds the memory of an update
+                os.close(file)
+            if isinstance(fault, ConnectionError):
+                raise EOFError from fault
+            raise
 
     def _exactly(self, size: int) -> bytearray:
         body = bytearray(size)

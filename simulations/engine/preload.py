@@ -7,8 +7,8 @@ from medfed.registry import KINDS
 _MODULES = (
     "torch._dynamo",
     "client.app",
-    "client.batch",
     "simulations.baselines.crew",
+    "simulations.batches",
     "simulations.engine.worker",
 )  # the first: by an optimizer's step
 

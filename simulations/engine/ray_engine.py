@@ -87,6 +87,7 @@ class RayEngine:
         from flwr.simulation import run_simulation
 
         places = {"MEDFED_DATA": str(resolve_path(scenario.data.path)), "MEDFED_HOME": str(folder.absolute() / "sites")}
+        places["MEDFED_SIMULATED"] = "1"
         server = _Server(server_app, run_config)
         with _ray(self.address, workers, places) as num_actors, _quiet("flwr"):
             if self.address:

@@ -55,10 +55,10 @@ class Worker:
     def take(self, task: Task) -> None:
         """Begin ``task``; a worker that is dead is found out by whoever waits for it."""
         self.task, self.num_open = task, len(task.messages)
-        with suppress(OSError):
+        contents = [share(message.content) for message in task.messages]  # a fault of ours comes out here
+        with suppress(ConnectionError):
             self.channel.send((self.num_open, self._borrower.returned()))
-            for message, config in zip(task.messages, task.configs, strict=True):
-                parts, shared = share(message.content)
+            for message, config, (parts, shared) in zip(task.messages, task.configs, contents, strict=True):
                 self.channel.send((message.metadata, parts, config), [record.file.fileno() for record in shared])
 
     def reply(self) -> Message:

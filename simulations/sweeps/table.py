@@ -36,7 +36,7 @@ def _validation(rounds: Sequence[RoundResult], scenario: Scenario) -> float | No
     """Of the round whose weights became the model: the best one where ``evaluation.keep`` says so, else the last."""
     scores = {result.round: mean_validation(result, scenario.headline) for result in rounds}
     if scenario.evaluation.keep == "best":
-        best = best_round(rounds, scenario.headline)
+        best = best_round(scenario, rounds)
         return None if best is None else scores[best]
     return scores[max(scores)] if scores else None
 

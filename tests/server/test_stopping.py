@@ -25,7 +25,7 @@ def rounds(*scores: float | None) -> list[RoundResult]:
             bytes_up=0,
             bytes_down=0,
             sites={
-                site: SiteRound(val={} if score is None else {"dice": score + shift})
+                site: SiteRound(val={} if score is None else {"accuracy": score + shift})
                 for site, shift in (("a", 0.1), ("b", -0.1))
             },
         )
@@ -34,8 +34,8 @@ def rounds(*scores: float | None) -> list[RoundResult]:
 
 
 def test_the_mean_is_over_sites_that_have_the_metric() -> None:
-    assert mean_validation(rounds(0.5)[0], "dice") == pytest.approx(0.5)
-    assert mean_validation(rounds(None)[0], "dice") is None
+    assert mean_validation(rounds(0.5)[0], "accuracy") == pytest.approx(0.5)
+    assert mean_validation(rounds(None)[0], "accuracy") is None
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,11 @@ def test_the_mean_is_over_sites_that_have_the_metric() -> None:
     ],
 )
 def test_best_round_and_patience(scores, best, stale) -> None:
-    assert best_round(rounds(*scores), "dice") == best
-    assert stale_evaluations(rounds(*scores), "dice") == stale
+    assert best_round(SCENARIO, rounds(*scores)) == best
+    assert stale_evaluations(SCENARIO, rounds(*scores)) == stale
 
 
-def by_site(*scores: dict[str, float], metric: str = "dice") -> list[RoundResult]:
+def by_site(*scores: dict[str, float], metric: str = "accuracy") -> list[RoundResult]:
     """One round per dict of site -> validation metric; a site that failed is not in it."""
     return [
         RoundResult(
@@ -81,14 +81,30 @@ def by_site(*scores: dict[str, float], metric: str = "dice") -> list[RoundResult
     ],
 )
 def test_rounds_are_compared_over_the_sites_that_both_have(scores, best, stale) -> None:
-    assert best_round(by_site(*scores), "dice") == best
-    assert stale_evaluations(by_site(*scores), "dice") == stale
+    assert best_round(SCENARIO, by_site(*scores)) == best
+    assert stale_evaluations(SCENARIO, by_site(*scores)) == stale
+
+
+@pytest.mark.parametrize(
+    ("scores", "best", "stale"),
+    [
+        # one site alone, then gone: its round must not stay the best for ever
+        (({"a": 0.9}, {"b": 0.6, "c": 0.6}, {"b": 0.7, "c": 0.8}), 3, 0),
+        # nor may one site of three make its round the best by a hair
+        (({"a": 0.6, "b": 0.6, "c": 0.6}, {"a": 0.61}, {"a": 0.6, "b": 0.9, "c": 0.9}), 3, 0),
+        (({"a": 0.6, "b": 0.6, "c": 0.6}, {"a": 0.5}, {"a": 0.5, "b": 0.6}), 1, 1),
+    ],
+)
+def test_a_comparison_needs_a_quorum_of_sites(scores, best, stale) -> None:
+    scenario = SCENARIO.replace(**{"federation.sites": ("a", "b", "c"), "federation.quorum": 0.5})
+    assert best_round(scenario, by_site(*scores)) == best
+    assert stale_evaluations(scenario, by_site(*scores)) == stale
 
 
 def test_whether_a_round_is_the_best_so_far_depends_on_no_later_one() -> None:
     """Only the weights of the best round so far are kept. Law: over prefixes, the best changes only to the last."""
     found = by_site({"a": 0.5, "b": 0.5}, {"a": 0.6}, {"b": 0.9}, {"a": 0.55, "b": 0.95}, {"a": 0.7, "b": 0.1})
-    best = [best_round(found[:count], "dice") for count in range(1, len(found) + 1)]
+    best = [best_round(SCENARIO, found[:count]) for count in range(1, len(found) + 1)]
     assert best == [1, 2, 2, 2, 5]
 
 

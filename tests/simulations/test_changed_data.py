@@ -1,6 +1,7 @@
 """Data that change between a run's beginning and its end. Oracles: planted changes, one at a time, named by hand."""
 
 import csv
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,7 @@ def test_a_run_killed_before_it_kept_what_its_data_are_goes_on(data: Path, tmp_p
     with pytest.raises(Cut):
         simulate(scenario(data), out=tmp_path / "runs", listener=cut)
     (tmp_path / "runs/tiny" / FILE).unlink()
+    shutil.rmtree(tmp_path / "runs/tiny/checkpoints")
     assert resume(tmp_path / "runs/tiny").status is Status.COMPLETED
     assert (tmp_path / "runs/tiny" / FILE).exists()
 
@@ -173,7 +175,16 @@ def test_a_sweep_mixes_no_data_in_its_runs_or_its_baselines(data: Path, tmp_path
     paint(tmp_path / "north-2.png")
     with pytest.raises(RunFolderError, match=r"weighting-examples-seed1: .*: north: images; .* choose another --out"):
         call()
-    for path in folder.glob(f"weighting-*/{FILE}"):
-        path.unlink()
+    for path in folder.glob("weighting-*"):  # as if none of the runs had begun
+        shutil.rmtree(path)
     with pytest.raises(RunFolderError, match=r"baselines/\w+: .*: north: images;"):
         call()
+
+
+def test_a_run_that_lost_its_digests_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(Cut):
+        simulate(scenario(data), out=tmp_path, listener=cut)
+    folder = next(path.parent for path in tmp_path.glob("*/rounds.jsonl"))
+    (folder / FILE).unlink()
+    with pytest.raises(RunFolderError, match=r"data\.json.*missing, though rounds were completed"):
+        resume(folder)

@@ -19,6 +19,7 @@ OTHER = {
     "federation.quorum": 0.25,
     "federation.deadline_seconds": 9.0,
     "federation.join_seconds": 9.0,
+    "adversary": {"sites": 1, "behaviour": {"name": "label_flip"}},
     "record.rounds": (1,),
     "engine.workers": 2,
     "engine.window_mb": 7,
