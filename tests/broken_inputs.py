@@ -131,7 +131,7 @@ SCENARIOS = [
     ),
     one("not TOML", "scenario.toml: not valid TOML", "line 2, column 6", files=text('name = "x"\n[task\nkind = 1')),
     one("garbage", "scenario.toml: is not text in UTF-8", "a TOML file", files=text(bytes(range(256)))),
-    one("no scenario", "scenario.toml: cannot be read: No such file", files=lambda f: (f / "scenario.toml").unlink()),
+    one("no scenario", "scenario.toml: no such file, and no bundled", files=lambda f: (f / "scenario.toml").unlink()),
 ]  # fmt: skip
 
 OPTIONS = [

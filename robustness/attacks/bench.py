@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Num
 from torch import Tensor, nn
 
 from robustness.attacks.contract import Attack, AttackError
@@ -20,7 +20,7 @@ from robustness.attacks.search import ActiveSearch, Record
 from robustness.attacks.settings import RunSettings
 from robustness.attacks.threat import ThreatModel
 
-Images = Float[Tensor, "batch channel *space"]
+Images = Num[Tensor, "batch channel *space"]
 PerImage = Float[Tensor, " batch"]
 
 

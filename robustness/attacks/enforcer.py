@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from torch import Tensor, nn
 
 from medfed.registry import name_of, table
@@ -19,7 +19,7 @@ from robustness.attacks.result import AttackResult
 from robustness.attacks.settings import RunSettings
 from robustness.attacks.threat import ThreatModel
 
-Images = Float[Tensor, "batch channel *space"]
+Images = Num[Tensor, "batch channel *space"]
 PerImage = Float[Tensor, " batch"]
 Progress = Callable[[str, float], None]
 

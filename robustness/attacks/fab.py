@@ -20,14 +20,14 @@ _ETA = 1.05
 class FAB:
     """Project point and image on the nearest linearised boundary, mix, and go back towards the image when fooled.
 
-    The projection is by bisection (hyperplane.py), which gives the same point as the paper's sorting.
+    It starts at the image: from a random point it may settle on a boundary that is not the nearest. The projection is
+    by bisection (hyperplane.py), which gives the same point as the paper's sorting.
 
     Attributes:
         steps: linearisations.
         targets: the most other classes, or findings, looked at per step.
         bias: the largest weight of the original image in the mix (alpha_max).
         back: how far to go back towards the image (beta).
-        random_start: start at a random point half of eps away, else at the image.
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
@@ -39,14 +39,11 @@ class FAB:
     targets: Steps = 9
     bias: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
     back: Annotated[float, Field(gt=0.0, le=1.0)] = 0.9
-    random_start: bool = False
 
     def __call__(self, search: Search, generator: torch.Generator) -> None:
         """Walk along the boundary."""
         bounds = Bounds.of(search.threat, search.images)
         points = search.images
-        if self.random_start:
-            points = (points + search.random_points(generator)) / 2
         for done in range(self.steps):
             near = nearest_boundary(search, points, bounds, self.targets)
             here = onto(near.points, near.slope, -near.margin, bounds)

@@ -109,6 +109,9 @@ def kills(cases: Sequence[Case], count: int, seed: int, folder: Path, end: float
     draws = random.Random(seed)
     wholes: list[Whole] = []
     order = draws.sample(range(count), count)
+    both: list[Victim] = ["main", "worker"]
+    victims = (both * count)[:count]
+    draws.shuffle(victims)
     for number, part in enumerate(order):
         if number < len(cases):
             wholes.append(Whole.of(cases[number], folder / f"whole-{number}"))
@@ -116,9 +119,8 @@ def kills(cases: Sequence[Case], count: int, seed: int, folder: Path, end: float
         for attempt in range(_DRAWS):
             if time.monotonic() > end:
                 return
-            victim: Victim = draws.choice(("main", "worker"))
             place = folder / f"kill-{number}-{attempt}"
-            found = strike(wholes[number % len(wholes)], victim, fraction, place, draws.randrange(2**32))
+            found = strike(wholes[number % len(wholes)], victims[number], fraction, place, draws.randrange(2**32))
             if found is not None:
                 yield found
                 if found.bit_equal and not found.problems:
