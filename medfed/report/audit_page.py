@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from medfed.audit.results import AuditReport, Finding, SectionResult
 from medfed.audit.verdicts import Verdict
 from medfed.report import text
+from medfed.report.rendering import render_page
 from medfed.results import Estimate
 
 ANSWERS = {
@@ -31,37 +29,18 @@ WORDS = {
 
 _CALM = (Verdict.PASS, Verdict.NOT_TESTED)
 
-_FILTERS = {
-    "number": text.number,
-    "interval": text.interval,
-    "metric": text.metric_title,
-    "direction": text.direction,
-    "short": text.short,
-}
-
 
 def render_audit(report: AuditReport) -> str:
     """The page as text; the same report gives the same bytes."""
-    environment = Environment(
-        loader=PackageLoader("medfed.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(_FILTERS, deciding=deciding, bound=bound)
-    environment.tests["estimate"] = lambda value: isinstance(value, Estimate)
-    environment.tests["worded"] = worded
-    style, _, _ = environment.loader.get_source(environment, "report.css") if environment.loader else ("", None, None)
-    page: str = environment.get_template("audit.html.j2").render(
-        style=Markup(style),
-        report=report,
-        answer=ANSWERS[report.verdict],
-        sentences=sentences(report),
-        words=WORDS,
-        not_tested=Verdict.NOT_TESTED,
-    )
-    return page
+    values = {
+        "report": report,
+        "answer": ANSWERS[report.verdict],
+        "sentences": sentences(report),
+        "words": WORDS,
+        "not_tested": Verdict.NOT_TESTED,
+    }
+    tests = {"estimate": lambda value: isinstance(value, Estimate), "worded": worded}
+    return render_page("audit.html.j2", values, {"deciding": deciding, "bound": bound}, tests)
 
 
 def sentences(report: AuditReport) -> list[str]:

@@ -4,9 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from medfed.files import write_text_atomic
 from medfed.report import text
 from medfed.report.curves import learning_curves
@@ -14,6 +11,7 @@ from medfed.report.examples import load_examples
 from medfed.report.forest import forest_plot
 from medfed.report.heatmap import heat_map, shift_sentence
 from medfed.report.load import RunData, load_run
+from medfed.report.rendering import render_page
 from medfed.report.scenario import num_resamples, shown_scenario
 from medfed.report.tables import class_names, failure_groups, legend, other_metrics, participants, per_class, three_way
 from medfed.report.verdict import verdict
@@ -23,18 +21,6 @@ EMPTY_MASK_RULE = (
     "where only one of the two shows it, they are 0."
 )
 """As computed by :mod:`medfed.metrics.segmentation`."""
-
-_FILTERS = {
-    "number": text.number,
-    "interval": text.interval,
-    "metric": text.metric_title,
-    "direction": text.direction,
-    "short": text.short,
-    "size": text.size,
-    "duration": text.duration,
-    "ranges": text.ranges,
-    "percent": text.percent,
-}
 
 
 def render_run(folder: Path) -> Path:
@@ -56,17 +42,7 @@ def render_run(folder: Path) -> Path:
 
 def render(data: RunData) -> str:
     """The page as text; the same results give the same bytes."""
-    environment = Environment(
-        loader=PackageLoader("medfed.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(_FILTERS)
-    style, _, _ = environment.loader.get_source(environment, "report.css") if environment.loader else ("", None, None)
-    page: str = environment.get_template("report.html.j2").render(style=Markup(style), **_values(data))
-    return page
+    return render_page("report.html.j2", _values(data), {}, {})
 
 
 def _values(data: RunData) -> dict[str, Any]:

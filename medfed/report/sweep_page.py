@@ -5,30 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from pydantic import ValidationError
 
 from medfed.errors import RunFolderError
 from medfed.files import write_text_atomic
-from medfed.report import sweep_text, text
+from medfed.report import sweep_text
+from medfed.report.rendering import render_page
 from medfed.report.scenario import shown_scenario
 from medfed.report.sweep_figure import sweep_plot
 from medfed.report.sweep_results import SweepResult
 
-_FILTERS = {
-    "number": text.number,
-    "interval": text.interval,
-    "metric": text.metric_title,
-    "direction": text.direction,
-    "short": text.short,
-    "size": text.size,
-    "duration": text.duration,
-    "percent": text.percent,
-    "signed": sweep_text.signed,
-    "settings": sweep_text.settings,
-    "count": sweep_text.count,
-}
+_FILTERS = {"signed": sweep_text.signed, "settings": sweep_text.settings, "count": sweep_text.count}
 
 
 def render_sweep(folder: Path) -> Path:
@@ -54,17 +41,7 @@ def render_sweep(folder: Path) -> Path:
 
 def render(result: SweepResult, written: str | None) -> str:
     """The page as text; the same results give the same bytes. ``written`` is ``sweep.toml``."""
-    environment = Environment(
-        loader=PackageLoader("medfed.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(_FILTERS)
-    style, _, _ = environment.loader.get_source(environment, "report.css") if environment.loader else ("", None, None)
-    page: str = environment.get_template("sweep.html.j2").render(style=Markup(style), **_values(result, written))
-    return page
+    return render_page("sweep.html.j2", _values(result, written), _FILTERS, {})
 
 
 def _values(result: SweepResult, written: str | None) -> dict[str, Any]:
