@@ -25,6 +25,7 @@ Fingerprints = dict[str, Fingerprint]
 FILE = "data.json"
 _FORMAT = TypeAdapter(Fingerprints)
 _COUNT = "number of images"
+_IN_ANY_ORDER = "rows in any order"
 
 
 def fingerprints(dataset: Dataset, sites: Sequence[str]) -> Fingerprints:
@@ -39,7 +40,8 @@ def fingerprints(dataset: Dataset, sites: Sequence[str]) -> Fingerprints:
         parts = {"images": images, "labels": labels, "splits": split, "patients": patients}
         of_site = sorted(split)
         found = {name: _digest(b"".join(map(part.__getitem__, of_site))).hex() for name, part in parts.items()}
-        return {_COUNT: str(len(split)), **found}
+        whole = sorted(b"".join(part[row] for part in parts.values()) for row in of_site)
+        return {_COUNT: str(len(split)), _IN_ANY_ORDER: _digest(b"".join(whole)).hex(), **found}
 
     return {site: fingerprint(splits[site]) for site in sorted(sites)}
 
@@ -97,4 +99,7 @@ def _change(kept: Fingerprint | None, found: Fingerprint | None) -> str:
         return "is new" if kept is None else "is gone"
     if kept.get(_COUNT) != found.get(_COUNT):
         return f"{found.get(_COUNT)} images, were {kept.get(_COUNT)}"
-    return ", ".join(name for name in sorted(kept | found) if kept.get(name) != found.get(name))
+    differing = [name for name in sorted(kept | found) if kept.get(name) != found.get(name)]
+    if differing and _IN_ANY_ORDER not in differing:
+        return "the order of the rows"
+    return ", ".join(name for name in differing if name != _IN_ANY_ORDER)

@@ -6,7 +6,7 @@ from typing import Any
 from medfed.audit.results import AuditReport, Finding, SectionResult
 from medfed.audit.verdicts import Verdict
 from medfed.report import text
-from medfed.report.rendering import render_page
+from medfed.report.rendering import Functions, render_page
 from medfed.results import Estimate
 
 ANSWERS = {
@@ -39,8 +39,9 @@ def render_audit(report: AuditReport) -> str:
         "words": WORDS,
         "not_tested": Verdict.NOT_TESTED,
     }
-    tests = {"estimate": lambda value: isinstance(value, Estimate), "worded": worded}
-    return render_page("audit.html.j2", values, {"deciding": deciding, "bound": bound}, tests)
+    tests: Functions = {"estimate": lambda value: isinstance(value, Estimate), "worded": worded}
+    filters: Functions = {"deciding": deciding, "bound": bound}
+    return render_page("audit.html.j2", values, filters, tests)
 
 
 def sentences(report: AuditReport) -> list[str]:

@@ -8,7 +8,9 @@ from markupsafe import Markup
 
 from medfed.report import text
 
-_FILTERS: dict[str, Callable[..., Any]] = {
+Functions = Mapping[str, Callable[..., Any]]
+
+_FILTERS: Functions = {
     "number": text.number,
     "interval": text.interval,
     "metric": text.metric_title,
@@ -20,10 +22,8 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "percent": text.percent,
 }
 
-_Functions = Mapping[str, Callable[..., Any]]
 
-
-def render_page(template: str, values: Mapping[str, Any], filters: _Functions, tests: _Functions) -> str:
+def render_page(template: str, values: Mapping[str, Any], filters: Functions, tests: Functions) -> str:
     """The page as text; everything in ``values`` is escaped, and a name that the template lacks is an error.
 
     Args:

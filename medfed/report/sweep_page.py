@@ -10,12 +10,12 @@ from pydantic import ValidationError
 from medfed.errors import RunFolderError
 from medfed.files import write_text_atomic
 from medfed.report import sweep_text
-from medfed.report.rendering import render_page
+from medfed.report.rendering import Functions, render_page
 from medfed.report.scenario import shown_scenario
 from medfed.report.sweep_figure import sweep_plot
 from medfed.report.sweep_results import SweepResult
 
-_FILTERS = {"signed": sweep_text.signed, "settings": sweep_text.settings, "count": sweep_text.count}
+_FILTERS: Functions = {"signed": sweep_text.signed, "settings": sweep_text.settings, "count": sweep_text.count}
 
 
 def render_sweep(folder: Path) -> Path:

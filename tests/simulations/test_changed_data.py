@@ -102,6 +102,7 @@ def swap_splits(rows: list[Row]) -> None:
         (swap_labels, "south: labels;"),
         (swap_splits, "south: splits;"),
         (lambda rows: rows[30].update(patient=rows[31]["patient"]), "south: patients;"),
+        (lambda rows: rows.insert(0, rows.pop()), "south: the order of the rows;"),
         (lambda rows: rows.pop(), "south: 27 images, were 28;"),
         (lambda rows: rows[0].update(site="south"), r"north: 27 images, were 28 \(and at 1 more\);"),
         (lambda rows: [row.update(site="south") for row in rows], r"north: is gone \(and at 1 more\);"),
