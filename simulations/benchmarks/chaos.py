@@ -63,8 +63,7 @@ def strike(whole: Whole, victim: Victim, fraction: float, place: Path, seed: int
         What came of it; None where the run had ended before, or had no worker at that moment.
     """
     run = Run(whole.case, place)
-    moment = run.await_folder() + fraction * whole.seconds
-    time.sleep(max(0.0, moment - time.monotonic()))
+    run.wait_until(run.await_folder() + fraction * whole.seconds)
     targets = run.workers() if victim == "worker" else [run.process.pid]
     if run.process.poll() is not None or not targets:
         run.end()

@@ -45,6 +45,11 @@ class Run:
             time.sleep(_POLL_SECONDS)
         return time.monotonic()
 
+    def wait_until(self, moment: float) -> None:
+        """Return at ``moment`` of :func:`time.monotonic`, or when the run ends, if that is before."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(max(0.0, moment - time.monotonic()))
+
     def end(self) -> int:
         """Wait for the end; the exit code."""
         try:

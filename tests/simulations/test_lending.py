@@ -41,7 +41,7 @@ def data(content: RecordDict) -> Array:
     return content["update"]["w"]
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.lists(RECORDS, max_size=4))
 def test_what_is_received_is_what_was_lent(replies: list[list[list[bytes]]]) -> None:
     pair = Pair()
