@@ -97,8 +97,8 @@ format: setup
 
 peers: $(PEERS)/medfed-installed
 
-# Flower on Ray and pfl-research, which ours is measured against, in an environment of their own: pfl asks for versions
-# that ours must not be held to. torch comes first and alone, as in setup.
+# Flower on Ray, pfl-research and pyautoattack, which ours is measured against, in an environment of their own: pfl asks
+# for versions that ours must not be held to. torch comes first and alone, as in setup. pyautoattack asks for nothing.
 PFL := pfl==0.6.0 absl-py==1.4.0 dill==0.4.1 dm-tree==0.1.10 dp-accounting==0.5.1 multiprocess==0.70.19 prv-accountant==0.2.0 wheel==0.45.1 wrapt==2.5.2
 $(PEERS)/medfed-installed: constraints.txt $(STAMP)
 	@$(BIN)/python -m venv $(PEERS); : > $(PEERS_LOG); \
@@ -107,6 +107,8 @@ $(PEERS)/medfed-installed: constraints.txt $(STAMP)
 	$(call pip,$(PEERS)/bin/python,$(PEERS_LOG),-c constraints.txt "flwr[simulation]==1.41.0"); \
 	( $(call pip,$(PEERS)/bin/python,$(PEERS_LOG),-c constraints.txt $(PFL)) ) || \
 	  echo "make: pfl-research cannot be installed; the benchmarks will say so in its place" >&2; \
+	( $(call pip,$(PEERS)/bin/python,$(PEERS_LOG),--no-deps pyautoattack==0.2.0) ) || \
+	  echo "make: pyautoattack cannot be installed; the benchmarks will say so in its place" >&2; \
 	touch $@
 
 results: setup peers

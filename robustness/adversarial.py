@@ -11,6 +11,7 @@ from medfed.audit.contract import AuditContext, NotTestedError, TestImages
 from medfed.audit.results import Check, Finding, PositiveControl, Sample, SectionResult, Table
 from medfed.registry import plugin
 from medfed.results import Estimate
+from medfed.section import plugin_field
 from robustness.adversarial_scores import MaskOverlap, RightReadings, Score, Values, worst_so_far
 from robustness.attacks.contract import Attack, AttackError, SideEffectError
 from robustness.attacks.enforcer import run_attack
@@ -39,14 +40,15 @@ class Adversarial:
     Attributes:
         eps_grey_levels: largest change of a pixel, in 1/255 of the range, at which the verdict is given; 8 is what most
             published figures are of (Croce et al. 2021, RobustBench).
+        attack: in place of the section's own, with its fields; only the control and the checks say if it is strong.
         curve: further such changes, for the table.
         control_eps_grey_levels: a change so large that the attack must succeed.
-        min_robust_accuracy: classification: share of images to be read rightly under attack.
+        min_robust_accuracy: classification: share of images to be read rightly under attack, of all and of each class.
         min_robust_dice: segmentation: mean Dice to be kept under attack.
         images: classification: most test images, one of a patient.
         segmentation_images: the same for segmentation.
         steps: classification: gradient steps of each climb of the ensemble.
-        restarts: classification: rounds of climbs.
+        restarts: classification: further climbs from random points.
         queries: classification: of the search without gradients, for each image that is left.
         blind_queries: classification: the same for images on which a gradient was exactly zero.
         segmentation_steps: gradient steps for each of five losses.
@@ -55,6 +57,7 @@ class Adversarial:
     title: ClassVar[str] = "Adversarial images"
 
     eps_grey_levels: GreyLevels = 8.0
+    attack: plugin_field("attack") | None = None  # type: ignore[valid-type]
     curve: tuple[GreyLevels, ...] = (1.0, 2.0, 4.0, 8.0)
     control_eps_grey_levels: GreyLevels = 128.0
     min_robust_accuracy: Share = 0.5
@@ -70,6 +73,7 @@ class Adversarial:
     def __call__(self, context: AuditContext) -> SectionResult:
         """Attack, compare with noise and with a control, and check the attack itself."""
         setup = _SETUPS[context.task.kind](self)
+        setup = setup if self.attack is None else setup._replace(attack=self.attack)
         trial = _Trial(context, context.draw_tests(setup.images, "adversarial"), setup.score)
         try:
             return self._result(trial, setup)
@@ -96,7 +100,7 @@ class Adversarial:
             meaning=score.meaning(clean, left[eps], eps),
             remedy="Protect the way of an image from the scanner to the model; where outsiders can reach it, train "
             "against such changes. A PASS here would hold for changes of this kind and size only.",
-            findings=(finding,),
+            findings=(finding, *_by_class(trial, left[eps], finding)),
             positive_control=self._control(trial, setup.attack),
             checks=_checks(trial, eps, judged),
             tables=(_curve(trial, clean, left), _cost(judged)),
@@ -169,6 +173,21 @@ class _Trial:
         """The mean with its interval; all with the same draws."""
         generator = self.context.numpy_generator("adversarial", "intervals")
         return self.score.estimate(values, self.tests.patients, generator)
+
+
+def _by_class(trial: _Trial, left: Values, whole: Finding) -> Iterator[Finding]:
+    """The same of the images of each class alone: a model that always gives the commonest answer resists everything."""
+    task, labels = trial.context.task, trial.tests.labels.numpy()
+    if task.kind != "classification":
+        return
+    for index, name in enumerate(task.classes):
+        rows = (labels == index).nonzero()[0]
+        if len(rows):
+            patients = [trial.tests.patients[row] for row in rows]
+            generator = trial.context.numpy_generator("adversarial", "intervals", name)
+            estimate = trial.score.estimate(left[rows], patients, generator)
+            what = f"{whole.what}: {name}"
+            yield Finding(what=what, estimate=estimate, threshold=whole.threshold, kind=whole.kind)
 
 
 def _checks(trial: _Trial, eps: float, judged: AttackResult) -> tuple[Check, ...]:

@@ -104,7 +104,7 @@ def _possible(name: str, estimate: Estimate, num_images: int) -> bool:
 
 
 def check_info(info: SiteInfo, scenario: Scenario) -> None:
-    """Refuse an introduction whose counts cannot be.
+    """Refuse an introduction whose counts cannot be, or are above the strategy's cap where they weigh.
 
     Raises:
         UpdateError: says what was expected and got.
@@ -113,6 +113,14 @@ def check_info(info: SiteInfo, scenario: Scenario) -> None:
     if len(info.class_counts) != len(scenario.task.classes) or min(counts) < 0:
         raise UpdateError(
             f"site {info.site}: expected {len(scenario.task.classes)} class counts and no negative number, got {counts}"
+        )
+    strategy = scenario.federation.strategy
+    most = getattr(strategy, "max_examples", math.inf) if getattr(strategy, "weighting", "") == "examples" else math.inf
+    if info.num_train > most:
+        raise UpdateError(
+            f"site {info.site}: says that it has {info.num_train} training images; expected at most {most} "
+            "(federation.strategy.max_examples); raise it if they are there, or set "
+            'federation.strategy.weighting = "uniform"'
         )
 
 

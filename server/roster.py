@@ -77,7 +77,7 @@ class Roster:
                 cause = f'two nodes call themselves site "{info.site}"'
                 fault = Fault(Failure(site=label, code=_DUPLICATE, cause=cause, remedy="give each a name of its own"))
         except UpdateError as error:
-            remedy = "its medfed may be another version"
+            remedy = "are its counts true, and is its medfed the same?"
             fault = Fault(Failure(site=label, code="introduction", cause=str(error), remedy=remedy))
         self.faults[node] = fault.failure
         announce(fault, 0)

@@ -34,6 +34,13 @@ def audit(
             "--set", metavar="SECTION.FIELD=VALUE", help="A threshold or budget, e.g. performance.threshold=0.9."
         ),
     ] = None,
+    attacks: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Attack images by this (medfed list attacks), in every section that has a field for it.",
+        ),
+    ] = "",
     seed: Annotated[int | None, typer.Option(help="Of the audit's own draws; default: the scenario's seed.")] = None,
 ) -> None:
     """Measure robustness and privacy of a finished run, and write RUN/audit/report.html with a verdict per section.
@@ -45,10 +52,12 @@ def audit(
     from rich.console import Console
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
+    from medfed.audit.plan import in_every_section
     from medfed.audit.results import SectionResult
     from medfed.audit.run import audit as run_audit
 
-    failing = _verdicts(fail_on)
+    failing, chosen = _verdicts(fail_on), _listed(sections)
+    attack = in_every_section("attack", attacks, chosen) if attacks else ()
     console = Console()
 
     def show(result: SectionResult) -> None:
@@ -67,8 +76,8 @@ def audit(
         task = bar.add_task("opening the run", total=1.0)
         found = run_audit(
             run,
-            sections=_listed(sections),
-            overrides=tuple(overrides or ()),
+            sections=chosen,
+            overrides=(*attack, *(overrides or ())),
             seed=seed,
             progress=lambda what, done: bar.update(task, description=what, completed=done),
             on_section=show,

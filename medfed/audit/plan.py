@@ -35,6 +35,19 @@ def make_plan(names: Sequence[str] = (), overrides: Sequence[str] = ()) -> Plan:
     return {name: _build(name, fields.get(name, {})) for name in chosen}
 
 
+def in_every_section(field: str, value: str, names: Sequence[str] = ()) -> tuple[str, ...]:
+    """``SECTION.field=value`` for each section of ``names``, or of all, that has the field.
+
+    Raises:
+        ScenarioError: no such section, or none of them has it.
+    """
+    chosen = list(dict.fromkeys(names)) or list(registry.table(_KIND))
+    owners = [name for name in chosen if field in registry.lookup(_KIND, name).__dataclass_fields__]
+    if not owners:
+        raise ScenarioError(f'no section of this audit has the field "{field}"; asked for: {", ".join(chosen)}')
+    return tuple(f"{name}.{field}={value}" for name in owners)
+
+
 def left_out(plan: Mapping[str, Any]) -> dict[str, str]:
     """Sections that are not in ``plan`` -> why, in the order of a full report."""
     known = registry.table(_KIND)

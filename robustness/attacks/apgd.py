@@ -110,7 +110,7 @@ def _moved(walk: _Walk, search: Search, bounds: Bounds, momentum: float) -> _Wal
 
 def climb(
     search: Search, points: Images, objective: Objective, steps: int, loss: LossName, done: float, share: float
-) -> None:
+) -> Float[Tensor, " left"]:
     """Auto-PGD from ``points`` with ``steps`` gradients, aiming at ``objective``.
 
     Args:
@@ -121,6 +121,9 @@ def climb(
         loss: what is made larger.
         done: share of the attack done before, for progress.
         share: of the attack that this is.
+
+    Returns:
+        The largest loss seen, for each row that is left in the search.
     """
     bounds = Bounds.of(search.threat, search.images)
     walk, last = _start(points, objective, bounds.eps), 0
@@ -129,13 +132,14 @@ def climb(
         walk = _seen(walk, search.evaluate(walk.points, LOSSES[loss], objective=walk.aim, gradient=True))
         walk = _Walk(*search.keep(*walk))
         if not search.num_active:
-            return
+            return walk.best_value
         if count in checks:
             walk, last = _checked(walk, count - last), count
         walk = _moved(walk, search, bounds, _MOMENTUM if count else 1.0)
         search.report(done + share * (count + 1) / steps)
-    search.evaluate(walk.points)
-    search.keep()
+    found = search.evaluate(walk.points, LOSSES[loss], objective=walk.aim)
+    (best,) = search.keep(torch.maximum(walk.best_value, found.loss))
+    return torch.as_tensor(best)
 
 
 @plugin

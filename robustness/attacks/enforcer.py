@@ -15,6 +15,7 @@ from robustness.attacks.contract import Attack, AttackError
 from robustness.attacks.criteria import Criterion, default_criterion
 from robustness.attacks.guard import untouched
 from robustness.attacks.heads import Head
+from robustness.attacks.layout import channels_last
 from robustness.attacks.result import AttackResult
 from robustness.attacks.settings import RunSettings
 from robustness.attacks.threat import ThreatModel
@@ -61,8 +62,9 @@ def run_attack(
     _require_served(attack, threat)
     started = time.process_time()
     with untouched(model):
-        bench = Bench.of(model, images, labels, threat, head, criterion, settings)
-        searches_of(bench, attack, settings, progress)
+        with channels_last(model):
+            bench = Bench.of(model, images, labels, threat, head, criterion, settings)
+            searches_of(bench, attack, settings, progress)
         return bench.result(started)
 
 

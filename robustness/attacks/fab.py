@@ -21,7 +21,7 @@ class FAB:
     """Project point and image on the nearest linearised boundary, mix, and go back towards the image when fooled.
 
     It starts at the image: from a random point it may settle on a boundary that is not the nearest. The projection is
-    by bisection (hyperplane.py), which gives the same point as the paper's sorting.
+    that of hyperplane.py.
 
     Attributes:
         steps: linearisations.

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from robustness.attacks.aims import aim, num_aims
 from robustness.attacks.contract import Search
@@ -14,9 +15,7 @@ from robustness.attacks.steps import wide
 
 Images = Float[Tensor, "batch channel *space"]
 PerImage = Float[Tensor, " batch"]
-
-_HALVINGS = 40
-"""Bisection of the step length: 2**-40 of the range is below float32's rounding."""
+Flat = Float[Tensor, "batch value"]
 
 
 class Boundary(NamedTuple):
@@ -59,7 +58,7 @@ def onto(points: Images, slope: Images, gain: PerImage, bounds: Bounds) -> Image
     """The least change of ``points`` inside the range by which ``slope . x`` changes by ``gain``.
 
     linf: every pixel moves by the same amount towards its end of the range; l2: along the slope. Where the range ends
-    before the gain is reached, as far as it goes. The length is found by bisection: the gain grows with it.
+    before the gain is reached, as far as it goes.
 
     Args:
         points: where to start, inside the range.
@@ -67,16 +66,24 @@ def onto(points: Images, slope: Images, gain: PerImage, bounds: Bounds) -> Image
         gain: wanted, of either sign.
         bounds: range, units and norm.
     """
-    sign = wide(gain.sign(), points)
     direction = slope.sign() / bounds.per_unit if bounds.norm == "linf" else slope / bounds.per_unit**2
-    direction = direction * sign
+    direction = direction * wide(gain.sign(), points)
     room = torch.where(direction > 0, bounds.high - points, points - bounds.low).clamp(min=0.0)
     speed = direction.abs()
-    needed = torch.where(speed > 0, room / speed.clamp(min=torch.finfo(points.dtype).tiny), 0.0)
-    low, high = torch.zeros_like(gain), needed.flatten(1).amax(dim=1)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        moved = torch.minimum(wide(middle, points) * speed, room)
-        enough = (moved * slope.abs()).flatten(1).sum(dim=1) >= gain.abs()
-        low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
-    return torch.minimum(wide(high, points) * speed, room) * direction.sign()
+    length = _length(speed.flatten(1).double(), room.flatten(1).double(), slope.flatten(1).double().abs(), gain.abs())
+    return torch.minimum(wide(length, points) * speed, room).to(points.dtype) * direction.sign()
+
+
+def _length(speed: Flat, room: Flat, slope: Flat, gain: PerImage) -> PerImage:
+    """The least length with ``sum(slope * min(length * speed, room)) = gain``; where there is none, the longest of use.
+
+    The sum is linear between two corners, the lengths at which a pixel meets the end of its range; the corners are
+    sorted (as in Croce and Hein, ICML 2020, appendix A), in float64, since they may differ by many orders.
+    """
+    corners, order = torch.where(speed > 0, room / speed, 0.0).sort(dim=1)
+    at_end = torch.where(speed > 0, slope * room, 0.0).gather(1, order).cumsum(dim=1)
+    before = functional.pad(at_end, (1, -1))
+    rate = (slope * speed).gather(1, order).flip(1).cumsum(dim=1).flip(1)
+    piece = torch.searchsorted(before + corners * rate, gain.double()[:, None]).clamp(max=corners.shape[1] - 1)
+    start, steep, corner = (part.gather(1, piece)[:, 0] for part in (before, rate, corners))
+    return torch.minimum((gain - start) / steep.clamp(min=torch.finfo(steep.dtype).tiny), corner)

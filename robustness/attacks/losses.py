@@ -25,8 +25,11 @@ MEAN_SPREAD = 10.0
 """Scores are scaled so that best minus worst choice is 10 on average, as in an ordinary trained classifier: there
 neither the loss nor its gradient is rounded to zero in float32."""
 
-_ENOUGH = 1.0
-"""In a mean over units a margin beyond this counts no more, so that units already won do not outweigh the others."""
+_WON = 1.0
+"""In a mean over units a margin beyond this hardly counts, so that units already won do not outweigh the others."""
+
+_LEAK = 0.01
+"""By how much it still counts, so that the gradient of an image whose units are all won is not exactly zero."""
 
 
 def score_scale(scores: Scores) -> Float[Tensor, " batch"]:
@@ -46,9 +49,11 @@ def cross_entropy(scores: Scores, objective: Objective) -> Float[Tensor, " batch
 def margin(scores: Scores, objective: Objective) -> Float[Tensor, " batch"]:
     """Best other score minus the label's, or the target's minus the best other: above 0 once the unit is won.
 
-    It does not saturate (Carlini and Wagner, S&P 2017, f_6 without its floor).
+    It does not saturate (Carlini and Wagner, S&P 2017, f_6 without its floor); in a mean over units see :func:`leaky`.
     """
-    return objective.pooled(_enough(unit_margins(scores, objective), objective))
+    margins = unit_margins(scores, objective)
+    many = objective.pool == "mean" and margins.shape[1] > 1
+    return objective.pooled(leaky(margins) if many else margins)
 
 
 def dlr(scores: Scores, objective: Objective) -> Float[Tensor, " batch"]:
@@ -79,6 +84,14 @@ def unit_margins(scores: Scores, objective: Objective) -> PerUnit:
     return torch.where(free, others - own, own - others) / objective.scale[:, None]
 
 
+def leaky(margins: PerUnit) -> PerUnit:
+    """The margins, of which what lies beyond 1 counts a hundredth; the mean spread of a clean image is 10.
+
+    It leaves units that are won alone, as the masked losses of Croce, Singh and Hein (ECCV 2024) do, but not quite.
+    """
+    return torch.minimum(margins, _WON + _LEAK * (margins - _WON))
+
+
 def _labels(objective: Objective) -> Tensor:
     """The labels, with 0 in the place of unknown ones, which do not count."""
     return objective.labels.clamp(min=0)
@@ -86,10 +99,6 @@ def _labels(objective: Objective) -> Tensor:
 
 def _of(scores: Scores, choice: Tensor) -> PerUnit:
     return scores.gather(1, choice[:, None])[:, 0]
-
-
-def _enough(values: PerUnit, objective: Objective) -> PerUnit:
-    return values.clamp(max=_ENOUGH) if objective.pool == "mean" and values.shape[1] > 1 else values
 
 
 def _positive(values: PerUnit) -> PerUnit:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from robustness.attacks.contract import AttackError, Loss, View
 from robustness.attacks.heads import Head
+from robustness.attacks.layout import suits_channels_last, to_channels_last
 from robustness.attacks.objective import Objective
 
 Images = Float[Tensor, "batch channel *space"]
@@ -32,6 +33,7 @@ class Oracle:
         self.model, self.head, self.batch_size, self.precision = model, head, batch_size, precision
         self.forward_images = 0
         self.gradient_images = 0
+        self._channels_last = suits_channels_last(model)
 
     def exact(self, images: Images) -> Scores:
         """Scores in the model's own precision, without gradients."""
@@ -76,14 +78,11 @@ class Oracle:
     def _fast(self, points: Images) -> Scores:
         if self.precision == "float32":
             return self._scores(points)
-        if points.ndim in (4, 5):
-            form = torch.channels_last if points.ndim == 4 else torch.channels_last_3d
-            points = points.contiguous(memory_format=form)
         with torch.autocast(points.device.type, dtype=torch.bfloat16):
             return self._scores(points)
 
     def _scores(self, points: Images) -> Scores:
-        output = self.model(points)
+        output = self.model(to_channels_last(points) if self._channels_last else points)
         if not isinstance(output, Tensor):
             raise AttackError(
                 f"the model returned {type(output).__name__}: expected one tensor of logits; wrap it in a module that "

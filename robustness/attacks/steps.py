@@ -33,3 +33,15 @@ def ascent(gradient: Images, bounds: Bounds) -> Images:
     by_unit = gradient / bounds.per_unit
     length = by_unit.flatten(1).norm(dim=1).clamp(min=torch.finfo(gradient.dtype).tiny)
     return by_unit / wide(length, gradient) / bounds.per_unit
+
+
+def soft_ascent(gradient: Images, bounds: Bounds) -> Images:
+    """For linf the gradient over its mean size, cut at 1: the sign where it is large, less where it is small.
+
+    For l2 the same as :func:`ascent`.
+    """
+    if bounds.norm != "linf":
+        return ascent(gradient, bounds)
+    by_unit = gradient / bounds.per_unit
+    size = by_unit.abs().flatten(1).mean(dim=1).clamp(min=torch.finfo(gradient.dtype).tiny)
+    return (by_unit / wide(size, gradient)).clamp(-1.0, 1.0) / bounds.per_unit

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from medfed.registry import plugin
-from medfed.sections import plugin_field
+from medfed.section import plugin_field
 from medfed.types import ImageSet, Task
 from robustness.byzantine.contract import Vector, View
 from robustness.byzantine.sign_flip import SignFlip

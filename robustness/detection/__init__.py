@@ -7,7 +7,7 @@ from robustness.detection.cosine import Cosine
 from robustness.detection.distance import Distance
 from robustness.detection.validation import ServerValidation
 
-DETECTORS: Mapping[str, Callable[[], Detector]] = {
+DETECTORS: Mapping[str, Callable[..., Detector]] = {
     "distance": Distance,
     "cosine": Cosine,
     "validation": ServerValidation,

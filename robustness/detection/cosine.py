@@ -40,7 +40,7 @@ class Cosine:
 
     def __call__(self, rounds: Sequence[Round]) -> Finding:
         """Each of the two scores has half of the rate."""
-        if not rounds or min(len(of_round.sites) for of_round in rounds) < 2:
+        if any(len(of_round.sites) < 2 for of_round in rounds):
             raise ValueError("angles need rounds of two sites or more")
         alike, apart = [], []
         for of_round in rounds:

@@ -47,7 +47,12 @@ def over_rounds(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
     Args:
         values: by round, then by site; a site may be missing in some.
+
+    Raises:
+        ValueError: there is no round.
     """
+    if not values:
+        raise ValueError("nobody can be told apart without a round")
     found: dict[str, list[float]] = defaultdict(list)
     for of_round in values:
         middle = float(np.median(list(of_round.values())))

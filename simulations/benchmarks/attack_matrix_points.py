@@ -51,7 +51,7 @@ def our_points(case: Case, threat: ThreatModel) -> Tensor:
     name = next((name for name in OURS[threat.norm] if name in ours), None)
     if name is None:
         return case.images
-    if case.head.dense:
+    if case.head.dense and name == "ensemble":
         name = "segmentation_worst"
     attack = Ensemble(steps=20, restarts=1, blind_queries=200) if name == "ensemble" else ours[name]()
     found = run_attack(

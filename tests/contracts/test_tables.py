@@ -59,7 +59,11 @@ def _build(kind: str, name: str, cls: Any, **fields: Any) -> Any:
     return registry.build(kind, {"name": name, **_fields(cls), **fields})
 
 
-WORK = {"compression": ("compress",), "aggregator": ("factor", "__call__")}
+WORK = {
+    "compression": ("compress",),
+    "aggregator": ("factor", "__call__"),
+    "mechanism": ("protect", "noisy_mean"),
+}
 """What a kind's plug-ins are called by, where that is not ``__call__`` alone."""
 
 

@@ -13,10 +13,12 @@ import torch
 from torch import nn
 
 from medfed.audit.contract import AuditContext, NotTestedError
+from medfed.audit.plan import in_every_section, make_plan
 from medfed.audit.verdicts import clopper_pearson
 from medfed.config import parse_scenario
 from medfed.data.dataset import Dataset
 from medfed.data.table import Record
+from medfed.errors import ScenarioError
 from medfed.report.load import RunData
 from medfed.results import Summary
 from robustness.adversarial import Adversarial
@@ -38,10 +40,14 @@ QUICK = {"steps": 10, "queries": 2, "blind_queries": 2, "curve": (2.0, 4.0)}
 
 
 class MeanLevel(nn.Module):
-    """Two logits whose difference is the mean grey level minus 127.5."""
+    """Two logits whose difference is the mean grey level minus a boundary."""
+
+    def __init__(self, boundary: float = 127.5) -> None:
+        super().__init__()
+        self.boundary = boundary
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        level = 255.0 * images.flatten(1).mean(dim=1) - 127.5
+        level = 255.0 * images.flatten(1).mean(dim=1) - self.boundary
         return torch.stack([-level / 2, level / 2], dim=1)
 
 
@@ -115,10 +121,12 @@ def _cells(result, column: int) -> list[float]:
 
 def test_robust_accuracy_is_that_of_the_closed_form():
     result = Adversarial(**QUICK)(_films(MeanLevel()))
-    (finding,) = result.findings
+    finding, *of_classes = result.findings
     right = NUM * (20 - 8) // 20  # 0.5 ... 7.5 levels from the boundary are lost
     assert (finding.estimate.value, finding.estimate.n) == (right / NUM, NUM)
     assert (finding.estimate.low, finding.estimate.high) == clopper_pearson(right, NUM)
+    assert [found.what for found in of_classes] == [f"{finding.what}: {name}" for name in ("dark", "bright")]
+    assert [(f.estimate.value, f.estimate.n) for f in of_classes] == [(right / NUM, NUM // 2)] * 2
     assert _cells(result, 1) == [1.0, 0.9, 0.8, 0.6]  # at 0, 2, 4, 8
     assert all(noise >= left for left, noise in zip(_cells(result, 1), _cells(result, 2), strict=True))
     assert all(check.holds for check in result.checks), result.checks
@@ -128,7 +136,7 @@ def test_robust_accuracy_is_that_of_the_closed_form():
     assert {(s.site, s.row) for s in result.samples} == {("ab"[i % 2], i + 1) for i in range(NUM)}
 
 
-@pytest.mark.parametrize(("threshold", "verdict"), [(0.4, "PASS"), (0.6, "INCONCLUSIVE"), (0.8, "FAIL")])
+@pytest.mark.parametrize(("threshold", "verdict"), [(0.3, "PASS"), (0.6, "INCONCLUSIVE"), (0.85, "FAIL")])
 def test_the_stated_threshold_decides(threshold: float, verdict: str):
     result = Adversarial(**QUICK, min_robust_accuracy=threshold)(_films(MeanLevel()))
     assert result.verdict == verdict
@@ -141,9 +149,16 @@ def test_the_eps_of_the_verdict_is_the_stated_one():
 
 def test_an_attack_too_weak_for_its_control_never_passes():
     result = Adversarial(**QUICK, control_eps_grey_levels=4.0, min_robust_accuracy=0.1)(_films(MeanLevel()))
-    assert [finding.verdict for finding in result.findings] == ["PASS"]
+    assert [finding.verdict for finding in result.findings] == ["PASS"] * 3
     assert not result.positive_control.holds
     assert result.verdict == "INCONCLUSIVE"
+
+
+def test_a_model_that_nearly_always_gives_one_answer_fails_for_the_other_class():
+    result = Adversarial(**QUICK, min_robust_accuracy=0.3)(_films(MeanLevel(boundary=112.0)))
+    assert [finding.estimate.value for finding in result.findings] == [0.5, 0.0, 1.0]
+    assert [finding.verdict for finding in result.findings] == ["PASS", "FAIL", "PASS"]
+    assert result.verdict == "FAIL"
 
 
 @pytest.mark.parametrize("module", [Stairs(), Constant(), Wavering()])
@@ -174,6 +189,24 @@ def test_a_model_that_no_attack_can_serve_is_not_tested():
 def test_the_number_of_images_is_bounded():
     result = Adversarial(**QUICK, images=10)(_films(MeanLevel()))
     assert result.findings[0].estimate.n == 10
+
+
+def test_another_attack_takes_the_place_of_the_section_s_own_and_a_weak_one_is_invalid():
+    """One step of a thousandth of eps fools nobody: 20 steps of PGD, among the checks, do."""
+    strong = Adversarial(**QUICK, attack={"name": "apgd", "steps": 10})(_films(MeanLevel()))
+    assert strong.findings[0].estimate.value == 0.6
+    assert strong.verdict != "INVALID"
+    assert (
+        Adversarial(**QUICK, attack={"name": "pgd", "steps": 1, "step": 1e-3})(_films(MeanLevel())).verdict == "INVALID"
+    )
+
+
+def test_an_option_for_every_section_with_the_field_knows_no_section_by_name():
+    assert in_every_section("attack", "apgd") == ("adversarial.attack=apgd",)
+    plan = make_plan(("adversarial",), in_every_section("attack", "apgd", ("adversarial",)))
+    assert plan == {"adversarial": Adversarial(attack="apgd")}
+    with pytest.raises(ScenarioError, match='has the field "attack"; asked for: poisoning'):
+        in_every_section("attack", "apgd", ("poisoning",))
 
 
 def test_the_table_has_the_section():

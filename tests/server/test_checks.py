@@ -110,6 +110,17 @@ def test_impossible_introductions_are_named(counts: tuple[int, ...]) -> None:
         check_info(SiteInfo("s", 3, 0, 0, counts), SCENARIO)
 
 
+def test_a_claim_above_the_cap_is_named_where_counts_weigh() -> None:
+    capped = SCENARIO.replace(**{"federation.strategy": {"name": "fedprox", "max_examples": 500}})
+    check_info(SiteInfo("s", 500, 0, 0, (250, 250)), capped)
+    with pytest.raises(
+        UpdateError, match=r"site s: says that it has 501 .* at most 500 \(federation\.strategy\.max_ex"
+    ):
+        check_info(SiteInfo("s", 501, 0, 0, (250, 251)), capped)
+    for equal in ({"name": "fedavg", "weighting": "uniform", "max_examples": 500}, {"name": "scaffold"}):
+        check_info(SiteInfo("s", 501, 0, 0, (250, 251)), SCENARIO.replace(**{"federation.strategy": equal}))
+
+
 @pytest.mark.parametrize(
     ("quorum", "num_sites", "expected"), [(0.55, 100, 55), (0.5, 3, 2), (0.01, 3, 1), (1.0, 7, 7), (0.1, 10, 1)]
 )

@@ -1,17 +1,53 @@
-"""The climb that all segmentation attacks share: signed steps that shrink along a cosine, whatever the loss."""
+"""What all segmentation attacks share: one climb per loss from a random point, in steps that shrink along a cosine."""
 
 import math
 from functools import partial
+from typing import ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from medfed.registry import plugin
 from robustness.attacks.contract import Search
 from robustness.attacks.projection import Bounds
-from robustness.attacks.segmentation.losses import SegmentationLoss
-from robustness.attacks.steps import ascent
+from robustness.attacks.segmentation.losses import SEGMENTATION_LOSSES, SegmentationLoss, SegmentationLossName
+from robustness.attacks.steps import Share, Steps, ascent
+from robustness.attacks.threat import Norm
 
 Images = Float[Tensor, "batch channel *space"]
+
+
+@plugin
+class Climber:
+    """One climb for each of ``tried``, all from one random point; the search keeps the worst point per image.
+
+    Attributes:
+        steps: gradients per loss.
+        step: the first step as a share of eps.
+    """
+
+    norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
+    needs_gradient: ClassVar[bool] = True
+    minimises: ClassVar[bool] = False
+    whole_set: ClassVar[bool] = False
+
+    steps: Steps = 40
+    step: Share = 1.0
+
+    @property
+    def tried(self) -> tuple[SegmentationLossName, ...]:
+        """The losses, in the order in which they are climbed."""
+        raise NotImplementedError
+
+    def __call__(self, search: Search, generator: torch.Generator) -> None:
+        """Climb with one loss after the other."""
+        start, share = search.random_points(generator), 1 / len(self.tried)
+        for rank, name in enumerate(self.tried):
+            if not search.num_active:
+                return
+            loss = SEGMENTATION_LOSSES[name]
+            start = climb(search, start, loss, self.steps, self.step, done=rank * share, share=share)
 
 
 def climb(

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robustness.attacks.heads import decisions
-from robustness.attacks.losses import unit_margins
+from robustness.attacks.losses import leaky, unit_margins
 from robustness.attacks.objective import ANY, Objective
 
 Scores = Float[Tensor, "batch choice unit"]
@@ -32,12 +32,6 @@ class SegmentationLoss(Protocol):
         """One value per image, the larger the worse for the model; ``share`` of the steps are done."""
         ...
 
-
-_WON = 1.0
-"""A pixel whose scaled margin is beyond this hardly counts; the mean spread of a clean image is 10."""
-
-_LEAK = 0.01
-"""By how much it still counts, so that the gradient of an image whose pixels are all won is not exactly zero."""
 
 _SMOOTH = 1.0
 """Pixels added above and below in soft Dice, so that an empty mask has a gradient."""
@@ -92,11 +86,9 @@ def soft_dice(scores: Scores, objective: Objective, share: float = 0.0) -> PerIm
 def masked_margin(scores: Scores, objective: Objective, share: float = 0.0) -> PerImage:
     """The margin (best other score minus the label's), of which what lies beyond 1 counts a hundredth.
 
-    It does not saturate where the model is sure, and leaves won pixels alone, as the masked losses of Croce, Singh and
-    Hein (ECCV 2024) do.
+    It does not saturate where the model is sure.
     """
-    margins = unit_margins(scores, objective)
-    return _mean(torch.minimum(margins, _WON + _LEAK * (margins - _WON)), objective)
+    return _mean(leaky(unit_margins(scores, objective)), objective)
 
 
 SEGMENTATION_LOSSES: dict[SegmentationLossName, SegmentationLoss] = {

@@ -169,6 +169,17 @@ def test_an_oversized_claim_takes_the_weighted_mean_and_not_the_uniform_one(tmp_
     assert steps["uniform"] > 0.5
 
 
+def test_an_oversized_claim_above_the_cap_is_refused_as_the_site_joins_and_the_honest_go_on(tmp_path: Path) -> None:
+    strategy = {"name": "fedavg", "max_examples": 1000}
+    folder = played(scenario("oversized_count", **{"federation.strategy": strategy}), tmp_path)
+    result = RunResult.load(folder)
+    assert result.status is Status.DEGRADED
+    for line in result.rounds():
+        assert set(line.sites) == set(SITES) - set(MALICIOUS)
+        assert {failure.site for failure in line.failed} == set(MALICIOUS)
+        assert all("max_examples" in failure.cause for failure in line.failed)
+
+
 def test_the_mean_is_broken_and_the_median_is_not(tmp_path: Path) -> None:
     """Sites that agree send about -5 x for 2 of 5: the mean goes to (3 - 10) / 5 x, backwards; the median stays."""
     model = {"name": "tests.robustness.byzantine.linear:Linear"}
