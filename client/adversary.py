@@ -8,7 +8,6 @@ number of workers, nor on whether a run was resumed. A colluder's process holds 
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -19,7 +18,8 @@ from flwr.app import Context, RecordDict
 
 from client.home import site_state
 from client.local import local_outcome
-from client.site import site_data, site_name
+from client.private import protected
+from client.site import is_simulated, site_data, site_name
 from client.strategies.contract import Outcome
 from medfed.config import Scenario
 from medfed.errors import SiteError
@@ -42,8 +42,7 @@ def refuse_outside_simulation(context: Context, scenario: Scenario) -> None:
     Raises:
         SiteError: the scenario has malicious sites, and this node is no simulation's.
     """
-    simulated = context.node_config.get("simulated") is True or os.environ.get("MEDFED_SIMULATED") == "1"
-    if scenario.adversary.sites and not simulated:
+    if scenario.adversary.sites and not is_simulated(context):
         raise SiteError("the scenario has malicious sites ([adversary]), which a deployment does not play")
 
 
@@ -62,7 +61,10 @@ def with_poison(data: SiteData, scenario: Scenario) -> SiteData:
 
 
 def forger(request: Request, context: Context) -> Forge | None:
-    """What this site makes of its update in this round; None for an honest site."""
+    """What this site makes of its update in this round; None for an honest site.
+
+    It takes the place of the clip and the noise that an honest site applies (:mod:`client.private`).
+    """
     scenario, site = request.scenario, site_name(context, request.scenario)
     if site not in scenario.malicious_sites:
         return None
@@ -118,9 +120,9 @@ def _known(request: Request, context: Context, site: str) -> dict[str, dict[str,
 
 
 def _honest(request: Request, context: Context) -> Outcome:
-    """What honest training gives at the site of ``context`` in this round."""
+    """What an honest site at ``context`` sends in this round, its clip and noise included."""
     kept = site_state(context, request.scenario, request.run).load(request.round - 1)
-    return local_outcome(request, site_data(context, request.scenario), kept)
+    return protected(local_outcome(request, site_data(context, request.scenario), kept), request, context)
 
 
 def _at(context: Context, site: str) -> Context:

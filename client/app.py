@@ -6,6 +6,7 @@ since the text of an exception may hold file or patient names.
 
 import logging
 import time
+from functools import partial
 
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
@@ -14,6 +15,7 @@ from client.adversary import claimed, forger, refuse_outside_simulation, with_po
 from client.faults import reported
 from client.home import site_state
 from client.local import local_round, own_weights, warm_model
+from client.private import protected
 from client.site import site_data
 from client.trained import Trained
 from medfed import messages
@@ -71,7 +73,8 @@ def _train(request: messages.Request, context: Context, trained: Trained | None)
     data = with_poison(site_data(context, request.scenario), request.scenario)
     started = time.perf_counter()
     state = site_state(context, request.scenario, request.run)
-    update, kept = local_round(request, data, state.load(request.round - 1), trained, forger(request, context))
+    finish = forger(request, context) or partial(protected, request=request, context=context)
+    update, kept = local_round(request, data, state.load(request.round - 1), trained, finish)
     state.save(request.round, kept)
     before = trained.seconds if trained else 0.0
     return messages.update_reply(update, before + time.perf_counter() - started)

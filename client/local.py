@@ -26,17 +26,17 @@ def local_round(
     data: SiteData,
     kept: Weights,
     trainer: Trainer | None = None,
-    forge: Callable[[Outcome], Outcome] | None = None,
+    finish: Callable[[Outcome], Outcome] | None = None,
 ) -> tuple[Update, Weights]:
     """Train from the request's weights; returns what leaves the site and what it keeps for its next round.
 
-    ``trainer`` takes the place of the scenario's: where the site was trained together with others already. ``forge``
-    changes what leaves a malicious site (:mod:`client.adversary`).
+    ``trainer`` takes the place of the scenario's: where the site was trained together with others already. ``finish``
+    changes what leaves the site: it protects it (:mod:`client.private`), or forges it (:mod:`client.adversary`).
     """
     scenario = request.scenario
     weights = full_weights(request, kept)
     outcome = local_outcome(request, data, kept, trainer)
-    outcome = forge(outcome) if forge else outcome
+    outcome = finish(outcome) if finish else outcome
     shared = {name: outcome.change[name] for name in request.weights}
     noise = numpy_generator(scenario.seed, data.site, request.round, "compression")
     wire, residual = scenario.federation.compression.compress(shared, group(kept, _RESIDUAL), noise)

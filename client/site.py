@@ -36,6 +36,11 @@ def site_name(context: Context, scenario: Scenario) -> str:
     )
 
 
+def is_simulated(context: Context) -> bool:
+    """Whether this site is one of a simulation, as its own configuration or machine says."""
+    return context.node_config.get("simulated") is True or os.environ.get("MEDFED_SIMULATED") == "1"
+
+
 def site_data(context: Context, scenario: Scenario) -> SiteData:
     """This site's images, decoded and memory-mapped; remembered for the next message.
 

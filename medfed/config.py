@@ -21,6 +21,7 @@ from medfed.data.location import PACKAGE_PREFIX
 from medfed.errors import ScenarioError
 from medfed.overrides import change, parse_override
 from medfed.rng import numpy_generator
+from medfed.section import Section, plugin_field
 from medfed.sections import (
     AdversaryConfig,
     BaselinesConfig,
@@ -28,12 +29,11 @@ from medfed.sections import (
     EngineConfig,
     EvaluationConfig,
     FederationConfig,
+    PrivacyConfig,
     RecordConfig,
-    Section,
     TaskConfig,
     TrackingConfig,
     TrainingConfig,
-    plugin_field,
 )
 from medfed.types import Task
 
@@ -68,6 +68,7 @@ class Scenario(Section):
     record: RecordConfig = RecordConfig()
     tracking: TrackingConfig = TrackingConfig()
     adversary: AdversaryConfig = AdversaryConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
     engine: EngineConfig = EngineConfig()
 
     @model_validator(mode="after")
@@ -91,16 +92,13 @@ class Scenario(Section):
     @property
     def training_sites(self) -> tuple[str, ...]:
         """All sites that train, sorted: those expected without those left out."""
-        return tuple(sorted(set(self.federation.sites) - set(self.federation.leave_out)))
+        return _without(self.federation.sites, self.federation.leave_out)
 
     @property
     def malicious_sites(self) -> tuple[str, ...]:
         """The adversary's sites, sorted: those named, or so many of ``training_sites`` drawn by the seed."""
-        chosen, sites = self.adversary.sites, self.training_sites
-        if isinstance(chosen, int):
-            order = numpy_generator(self.seed, "adversary").permutation(len(sites))
-            chosen = tuple(sites[i] for i in order[:chosen])
-        return tuple(sorted(chosen))
+        chosen = self.adversary.sites
+        return _drawn(self.training_sites, chosen, self.seed) if isinstance(chosen, int) else tuple(sorted(chosen))
 
     @property
     def recorded_rounds(self) -> frozenset[int]:
@@ -114,7 +112,7 @@ class Scenario(Section):
         return validate(values, where="scenario")
 
     def to_toml(self) -> str:
-        """The whole scenario as TOML, all defaults written out (no null values; no adversary where there is none)."""
+        """The whole scenario as TOML, all defaults written out (no nulls; adversary and privacy only if there are)."""
         return tomli_w.dumps(to_dict(self))
 
     def travelling(self) -> "Scenario":
@@ -160,6 +158,8 @@ def to_dict(scenario: Scenario) -> dict[str, Any]:
     values: dict[str, Any] = _plain(scenario.model_dump(mode="python"))
     if not scenario.adversary.sites:
         del values["adversary"]
+    if not scenario.privacy.is_on:
+        del values["privacy"]
     return values
 
 
@@ -173,6 +173,17 @@ def validate(values: dict[str, Any], where: str) -> Scenario:
         return Scenario.model_validate(_tuples(values))
     except ValidationError as error:
         raise ScenarioError(explain(error, Scenario, where)) from error
+
+
+@lru_cache(maxsize=8)  # of a thousand sites, and every message to one asks for them
+def _without(sites: tuple[str, ...], left_out: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(set(sites) - set(left_out)))
+
+
+@lru_cache(maxsize=8)
+def _drawn(sites: tuple[str, ...], number: int, seed: int) -> tuple[str, ...]:
+    order = numpy_generator(seed, "adversary").permutation(len(sites))
+    return tuple(sorted(sites[i] for i in order[:number]))
 
 
 @lru_cache(maxsize=4)

@@ -13,7 +13,7 @@ import click
 
 from medfed import registry
 from medfed.errors import ScenarioError
-from medfed.sections import PluginKind
+from medfed.section import PluginKind
 
 
 class PluginField(NamedTuple):

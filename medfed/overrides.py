@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from medfed.errors import ScenarioError
-from medfed.sections import PluginKind
+from medfed.section import PluginKind
 
 EXCLUSIVE: dict[str, str] = {
     "training.local_epochs": "training.local_steps",

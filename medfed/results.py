@@ -80,10 +80,39 @@ class MeanSummary(_Value):
     pooled: Metrics | None = None
 
 
+class Guarantee(_Value):
+    """What differential privacy promises to one kind of unit, over all releases of a run."""
+
+    unit: Literal["record", "patient", "site"]
+    relation: Literal["add_remove", "replace"]
+    epsilon: float
+    delta: float
+    releases: int
+
+
+class PrivacyStatement(_Value):
+    """What is protected, from whom, and what is not.
+
+    ``replayable``: the noise was drawn from the scenario's seed, so that whoever knows it can take it off again.
+    ``noise_multiplier`` is of one round. ``sentence`` says it all; ``outlook`` what a useful epsilon would take.
+    """
+
+    mechanism: str
+    noise_multiplier: float
+    guarantees: list[Guarantee]
+    trusted: str
+    covered: str
+    not_covered: list[str]
+    replayable: bool
+    sentence: str
+    outlook: str
+
+
 class Summary(_Value):
     """``summary.json``.
 
     ``shared_test``: all sites are scored on the same test images (a partitioned data set with a split of its own).
+    ``privacy`` is null where there is none.
     """
 
     schema_version: Literal[1] = 1
@@ -103,6 +132,7 @@ class Summary(_Value):
     left_out: list[str] = Field(default_factory=list)
     shared_test: bool = False
     warnings: list[str] = Field(default_factory=list)
+    privacy: PrivacyStatement | None = None
 
 
 class Failure(_Value):
@@ -125,7 +155,10 @@ class SiteRound(_Value):
 
 
 class RoundResult(_Value):
-    """One line of ``rounds.jsonl``."""
+    """One line of ``rounds.jsonl``.
+
+    ``epsilon``: of all rounds so far, under the first relation of the summary's statement; null where there is none.
+    """
 
     round: int
     seconds: float

@@ -1,56 +1,10 @@
 """The tables of a scenario: every key, what it means, its default and what it may be."""
 
-import dataclasses
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from medfed import registry
-from medfed.config_errors import PluginFault
-from medfed.errors import ScenarioError
-
-
-@dataclasses.dataclass(frozen=True)
-class PluginKind:
-    """Marks a field that holds a plug-in."""
-
-    kind: str
-
-
-def plugin_field(kind: str) -> Any:
-    """A field that holds a plug-in of ``kind``, read from ``{name = "...", field = ...}`` or a bare name."""
-
-    def validate(value: Any) -> Any:
-        if isinstance(value, str):
-            value = {"name": value}
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return value  # already a plug-in, given from Python
-        if not isinstance(value, dict) or not isinstance(value.get("name"), str):
-            raise ValueError(f"needs a name, one of: {', '.join(sorted(registry.table(kind)))}; got {value!r}")
-        try:
-            if not dataclasses.is_dataclass(registry.lookup(kind, value["name"])):
-                raise ValueError(f'{kind} "{value["name"]}" is no plug-in: expected a class made with @plugin')
-            return registry.build(kind, value)
-        except ScenarioError as error:
-            raise ValueError(str(error)) from error
-        except ValidationError as error:
-            raise PluginFault(registry.lookup(kind, value["name"]), error) from error
-
-    def serialize(value: Any) -> dict[str, Any]:
-        return registry.describe(kind, value)
-
-    return Annotated[Any, PluginKind(kind), PlainValidator(validate), PlainSerializer(serialize)]
+from medfed.section import Section, plugin_field
 
 
 def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -64,29 +18,6 @@ def _whole(value: Any) -> Any:
     if type(value) is not int:
         raise ValueError(f"must be a whole number; got {value!r}")
     return value
-
-
-class Section(BaseModel):
-    """A table of the scenario: frozen, strict, no unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, validate_default=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fields_without_a_name_are_the_default_plugin_s(cls, values: Any) -> Any:
-        """``optimizer = { lr = 0.1 }`` means the default optimizer, as ``--set training.optimizer.lr=0.1`` does."""
-        if not isinstance(values, Mapping):
-            return values
-        return {key: cls._named(key, value) for key, value in values.items()}
-
-    @classmethod
-    def _named(cls, key: Any, value: Any) -> Any:
-        field = cls.model_fields.get(key)
-        if field is None or not isinstance(field.default, str) or not isinstance(value, Mapping):
-            return value
-        if not any(isinstance(mark, PluginKind) for mark in field.metadata):
-            return value
-        return {"name": field.default, **value}
 
 
 class TaskConfig(Section):
@@ -139,7 +70,8 @@ class TrainingConfig(Section):
     """``[training]``: what a site does in a round. Exactly one of ``local_epochs`` and ``local_steps``.
 
     ``precision`` ``bfloat16`` computes the forward and backward passes of training in bfloat16 where the processor has
-    it; weights, losses, the optimizer and every score stay float32.
+    it; weights, losses, the optimizer and every score stay float32. ``adversarial``: train on images that were changed
+    to make the model err.
     """
 
     rounds: int = Field(ge=1)
@@ -151,6 +83,7 @@ class TrainingConfig(Section):
     precision: Literal["float32", "bfloat16"] = "float32"
     loss: plugin_field("loss")  # type: ignore[valid-type]
     transforms: tuple[plugin_field("transform"), ...] = ()  # type: ignore[valid-type]
+    adversarial: plugin_field("adversarial_training") = "none"  # type: ignore[valid-type]
     trainer: plugin_field("trainer") = "standard"  # type: ignore[valid-type]
 
     @model_validator(mode="after")
@@ -231,6 +164,21 @@ class AdversaryConfig(Section):
     sites: Annotated[int, Field(ge=0)] | Annotated[tuple[str, ...], AfterValidator(_unique)] = 0
     behaviour: plugin_field("byzantine") = "sign_flip"  # type: ignore[valid-type]
     knowledge: Literal["colluders", "everyone"] = "colluders"
+
+
+class PrivacyConfig(Section):
+    """``[privacy]``: differential privacy of whole sites.
+
+    ``mechanism``: who clips and noises what. ``delta``: at which epsilon is stated.
+    """
+
+    mechanism: plugin_field("mechanism") = "none"  # type: ignore[valid-type]
+    delta: float = Field(default=1e-5, gt=0.0, lt=1.0)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is protected."""
+        return self.mechanism.release(1, 1.0) is not None
 
 
 class EngineConfig(Section):

@@ -30,7 +30,8 @@ def main(grid: Grid, context: Context) -> None:
     if not text:
         raise ScenarioError('run-config key "scenario": is empty; give the scenario as TOML text')
     scenario = parse_scenario(text, "run-config scenario")
-    if scenario.adversary.sites and context.run_config.get("simulated") is not True:
+    simulated = context.run_config.get("simulated") is True
+    if scenario.adversary.sites and not simulated:
         raise ScenarioError('key "adversary": only a simulation plays malicious sites; leave it out of a deployment')
     out = Path(str(context.run_config.get("out", "")) or "runs")
     folder = RunFolder(out / scenario.name)
@@ -39,4 +40,4 @@ def main(grid: Grid, context: Context) -> None:
         raise RunFolderError(f"{folder.path}: holds a run already; set run-config resume=true, or choose another out")
     if not folder.has_started():
         folder.start(scenario, str(context.run_config.get("command", "")) or "flwr run")
-    federate(grid, scenario, folder)
+    federate(grid, scenario, folder, simulated)

@@ -13,19 +13,23 @@ from robustness.aggregation.contract import RobustAggregator, StreamingAggregato
 from robustness.aggregation.median import CoordinateMedian
 from server.checks import check_extras, check_update
 from server.fold import MeanFold, MetricsFold
+from server.private import PrivateSum
 from server.spool import Spool, SpoolRows
 from server.strategies.contract import Aggregate
 
 
 class Collector:
-    """Takes updates in the order of site names; ``weights`` are what the stage started from."""
+    """Takes updates in the order of site names; ``weights`` are what the stage started from.
 
-    def __init__(self, scenario: Scenario, weights: Weights, spool: Spool) -> None:
+    With ``private``, parameters go there, clipped, and buffers nowhere: their aggregated change is zero.
+    """
+
+    def __init__(self, scenario: Scenario, weights: Weights, spool: Spool, private: PrivateSum | None = None) -> None:
         self._federation, self._training = scenario.federation, scenario.training
         self._parameters = trained_entries(scenario)
         self._weights = weights
         self._trained = {name: value for name, value in weights.items() if name in self._parameters}
-        self._spool = spool
+        self._spool, self._private = spool, private
         self._fold = MeanFold()
         self._extras = {name: MeanFold() for name in scenario.federation.strategy.extras}
         self._metrics = MetricsFold()
@@ -53,7 +57,10 @@ class Collector:
         is_streaming = isinstance(aggregator, StreamingAggregator)
         if not from_spool and (self._spool.durable or not is_streaming):
             self._spool.add(delivery)
-        if is_streaming:
+        if self._private is not None:
+            parameters = {name: update.tensors[name] for name in self._trained}
+            self._private.add(update.site, parameters, aggregator.factor(update.tensors))
+        elif is_streaming:
             self._fold.add(update.tensors, weight, aggregator.factor(update.tensors))
         for name, fold in self._extras.items():
             fold.add(update.extras[name], 1.0)
@@ -61,7 +68,7 @@ class Collector:
         self._sites[update.site] = weight
 
     def aggregate(self, num_sites: int, state: Weights, draws: np.random.Generator) -> tuple[Aggregate, Weights]:
-        """The aggregate of all that was added, and the aggregator's next state.
+        """The aggregate of all that was added, and the next state of the aggregator, or of the mechanism of privacy.
 
         Args:
             num_sites: how many sites train in this federation.
@@ -72,9 +79,13 @@ class Collector:
             QuorumError: fewer updates than a robust aggregator needs.
         """
         aggregator = self._federation.aggregator
-        tensors = self._fold.result() if isinstance(aggregator, StreamingAggregator) else {}
-        if isinstance(aggregator, RobustAggregator):
+        if self._private is not None:
+            mean, state = self._private.noisy_mean()
+            tensors = {name: mean.get(name, torch.zeros_like(value)) for name, value in self._weights.items()}
+        elif isinstance(aggregator, RobustAggregator):
             tensors, state = self._robust(aggregator, state, draws)
+        else:
+            tensors = self._fold.result()
         extras = {name: fold.result() for name, fold in self._extras.items()}
         metrics = self._metrics.result()
         return Aggregate(tensors, extras, metrics, len(self), num_sites, self._parameters), state

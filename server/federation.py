@@ -15,8 +15,8 @@ from medfed.checkpoints import Checkpoint
 from medfed.config import Scenario
 from medfed.determinism import deterministic
 from medfed.errors import WriteError
-from medfed.models.initial import initial_model, personal_entries
-from medfed.params import get_weights
+from medfed.models.initial import initial_model, personal_entries, trained_entries
+from medfed.params import get_weights, num_values
 from medfed.results import RoundResult, Summary
 from medfed.rng import numpy_generator
 from medfed.run_folder import RunFolder
@@ -24,6 +24,7 @@ from medfed.tracking.contract import TrackedRun
 from medfed.tracking.enforcer import Tracking, check_trackers
 from medfed.types import Weights
 from server.evaluation import Evaluations, add_validation, evaluate_sites
+from server.private import privacy_statement, spent
 from server.roster import Roster, join
 from server.rounds import Federation, Outcome, run_round
 from server.scenario_checks import check_federation
@@ -33,10 +34,14 @@ from server.summary import summarize
 
 @dataclass
 class Progress:
-    """What a run has reached: global weights and strategy state after the last complete round."""
+    """What a run has reached: global weights and strategy state after the last complete round.
+
+    ``simulated``: all sites are in one machine or cluster of ours.
+    """
 
     weights: Weights
     personal: frozenset[str]
+    simulated: bool
     state: Weights = field(default_factory=dict)
     best: Weights = field(default_factory=dict)
     roster: Roster = field(default_factory=Roster)
@@ -52,8 +57,10 @@ class Progress:
         return {name: value for name, value in self.weights.items() if name not in self.personal}
 
 
-def federate(grid: Grid, scenario: Scenario, folder: RunFolder) -> None:
+def federate(grid: Grid, scenario: Scenario, folder: RunFolder, simulated: bool = False) -> None:
     """Run ``scenario`` over ``grid``, from the last checkpoint in ``folder`` on, and write what comes of it there.
+
+    ``simulated``: all sites are in one machine or cluster of ours.
 
     Raises:
         RunFolderError: the checkpoint is damaged, or of another scenario.
@@ -63,7 +70,7 @@ def federate(grid: Grid, scenario: Scenario, folder: RunFolder) -> None:
     """
     started = time.monotonic()
     with deterministic(scenario.engine.deterministic):
-        progress = _start(scenario, folder)
+        progress = _start(scenario, folder, simulated)
         stopped_because = ""
         try:
             _train(grid, scenario, folder, progress)
@@ -78,12 +85,12 @@ def federate(grid: Grid, scenario: Scenario, folder: RunFolder) -> None:
                 folder.finish(progress.weights, _summary(scenario, progress, stopped_because, seconds))
 
 
-def _start(scenario: Scenario, folder: RunFolder) -> Progress:
+def _start(scenario: Scenario, folder: RunFolder, simulated: bool) -> Progress:
     """Where the run stands: at its last checkpoint, or before round 1."""
     model = initial_model(scenario)
     check_federation(scenario, model)
     check_trackers(scenario.tracking.trackers)
-    progress = Progress(get_weights(model), personal_entries(scenario, model))
+    progress = Progress(get_weights(model), personal_entries(scenario, model), simulated)
     checkpoint = folder.load_checkpoint(scenario)
     if checkpoint is not None:
         progress.weights, progress.state, progress.best = checkpoint.weights, checkpoint.state, checkpoint.best
@@ -105,8 +112,16 @@ def _summary(scenario: Scenario, progress: Progress, stopped_because: str, secon
         progress.test_bytes,
         progress.personal,
     )
-    warnings = progress.tracking.warnings if progress.tracking else []
-    return summary.model_copy(update={"warnings": [*summary.warnings, *_one_by_one(progress.unstacked), *warnings]})
+    warnings = [*_one_by_one(progress.unstacked), *(progress.tracking.warnings if progress.tracking else [])]
+    trained = {name: value for name, value in progress.shared.items() if name in trained_entries(scenario)}
+    privacy = privacy_statement(
+        scenario,
+        progress.roster.infos,
+        asked_sites(scenario, len(progress.rounds)),
+        num_values(trained),
+        progress.simulated,
+    )
+    return summary.model_copy(update={"warnings": [*summary.warnings, *warnings], "privacy": privacy})
 
 
 def _one_by_one(rounds: tuple[int, ...]) -> list[str]:
@@ -129,9 +144,14 @@ def sampled_sites(scenario: Scenario, round_number: int) -> list[str]:
     return sorted(sites[i] for i in generator.choice(len(sites), size=wanted, replace=False))
 
 
+def asked_sites(scenario: Scenario, num_rounds: int) -> list[list[str]]:
+    """Who is asked in each of the first ``num_rounds`` rounds."""
+    return [sampled_sites(scenario, number) for number in range(1, num_rounds + 1)]
+
+
 def _train(grid: Grid, scenario: Scenario, folder: RunFolder, progress: Progress) -> None:
     progress.roster = join(grid, scenario)
-    federation = Federation(grid, scenario, progress.roster, folder, folder.run_id())
+    federation = Federation(grid, scenario, progress.roster, folder, folder.run_id(), progress.simulated)
     while not is_over(scenario, progress.rounds):
         _advance(federation, progress, len(progress.rounds) + 1)
     if scenario.evaluation.keep == "best" and progress.best:
@@ -161,6 +181,9 @@ def _advance(federation: Federation, progress: Progress, number: int) -> None:
     if number % scenario.evaluation.every == 0 or number == total:
         found = evaluate_sites(federation, scenario.training_sites, outcome.weights, "val", number)
         result = add_validation(result, *found)
+    if scenario.privacy.is_on:
+        epsilon = spent(scenario, roster.infos, asked_sites(scenario, number))
+        result = result.model_copy(update={"epsilon": epsilon})
     _commit(federation, progress, replace(outcome, result=result), time.monotonic() - started)
 
 

@@ -31,6 +31,10 @@ class MeanFold:
         for name, value in tensors.items():
             self._sums[name].add_(value, alpha=weight * factor)
 
+    def total(self) -> Weights:
+        """The weighted sum; the fold is used up."""
+        return self._sums
+
     def result(self) -> Weights:
         """The weighted mean; the fold is used up.
 

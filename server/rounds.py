@@ -18,9 +18,12 @@ from medfed.rng import numpy_generator
 from medfed.run_folder import RunFolder
 from medfed.training.local import steps_per_round
 from medfed.types import Weights
+from privacy.mechanisms.contract import ServerMechanism
+from privacy.noise import seeded_normal, system_normal
 from server.checks import check_update
 from server.collector import Collector
 from server.exchange import Fault, LocalGrid, MessageType, Reply, announce, batches_of, exchange, window_size
+from server.private import PrivateSum, asked_per_round, stated_weights
 from server.quorum import naming_failures, require_quorum
 from server.roster import Roster
 from server.spool import Spool
@@ -31,13 +34,17 @@ _STRATEGY = "strategy"
 
 @dataclass(frozen=True, eq=False)
 class Federation:
-    """What stays the same over the rounds of a run; ``run`` tells runs of one scenario apart."""
+    """What stays the same over the rounds of a run; ``run`` tells runs of one scenario apart.
+
+    ``simulated``: all sites are in one machine or cluster of ours, so that noise may be drawn from the seed.
+    """
 
     grid: Grid
     scenario: Scenario
     roster: Roster
     folder: RunFolder
     run: str
+    simulated: bool = False
 
     @property
     def spools_durably(self) -> bool:
@@ -102,7 +109,7 @@ def _run_stage(federation: Federation, current: _Open, sites: list[str]) -> None
     """Train ``sites`` from the current weights, and move these on if anyone delivered."""
     strategy = federation.scenario.federation.strategy
     state = group(current.state, _STRATEGY)
-    collector = Collector(federation.scenario, current.weights, current.spool)
+    collector = Collector(federation.scenario, current.weights, current.spool, _private(federation, current))
     batches = batches_of(sites, _together(federation))  # one is asked as a whole: its sites' last bits depend on it
     whole = [batch for batch in batches if all(current.spool.recall(site) is not None for site in batch)]
     spooled = {site for batch in whole for site in batch}
@@ -123,6 +130,18 @@ def _run_stage(federation: Federation, current: _Open, sites: list[str]) -> None
             aggregate, kept = collector.aggregate(num_sites, group(current.state, _AGGREGATOR), current.draws)
         current.weights, state = strategy(current.weights, aggregate, state)
         current.state = prefixed(_STRATEGY, state) | prefixed(_AGGREGATOR, kept)
+
+
+def _private(federation: Federation, current: _Open) -> PrivateSum | None:
+    """Where updates are summed if the server noises them; the mechanism's state stands in the place of the rule's."""
+    scenario = federation.scenario
+    mechanism = scenario.privacy.mechanism
+    if not isinstance(mechanism, ServerMechanism):
+        return None
+    seeded = seeded_normal(scenario.seed, current.number, "privacy")
+    normal = seeded if federation.simulated else system_normal
+    weights = stated_weights(scenario, federation.roster.infos)
+    return PrivateSum(mechanism, weights, asked_per_round(scenario), group(current.state, _AGGREGATOR), normal)
 
 
 def _ask(federation: Federation, current: _Open, sites: list[str], packed: ArrayRecord) -> Iterator[tuple[str, Reply]]:

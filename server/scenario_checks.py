@@ -9,6 +9,7 @@ from medfed.models.initial import personal_entries
 from medfed.registry import name_of
 from medfed.rng import numpy_generator
 from robustness.aggregation.contract import RobustAggregator
+from server.privacy_checks import check_privacy
 
 
 def check_federation(scenario: Scenario, model: nn.Module) -> None:
@@ -23,6 +24,7 @@ def check_federation(scenario: Scenario, model: nn.Module) -> None:
             'key "federation.batch_norm": the model has BatchNorm layers; expected "average", "local" or "frozen", got '
             'nothing; choose one, or model.norm = "group"'
         )
+    check_privacy(scenario, model)
     aggregator = federation.aggregator
     asked = list(scenario.training_sites)[: federation.sites_per_round or None]
     num_together = min(map(len, federation.strategy.stages(asked, numpy_generator(scenario.seed, "check"))), default=0)

@@ -85,6 +85,8 @@ def _show(console: Console, result: "RunResult") -> None:
     console.print(summary_table(result.summary))
     for warning in result.summary.warnings:
         console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)
+    if privacy := result.summary.privacy:
+        console.print(f"privacy: {privacy.sentence} {privacy.outlook}", highlight=False, markup=False)
     console.print(f"{result.status}  page: {result.folder / 'report.html'}", highlight=False, markup=False)
 
 

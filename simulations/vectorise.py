@@ -49,6 +49,8 @@ def _misfits(scenario: Scenario) -> Iterator[str]:
     if type(training.trainer) is not Standard:
         name = registry.name_of("trainer", training.trainer)
         yield f'the trainer "{name}" trains one site at a time; expected training.trainer = "standard", {_OFF}'
+    if registry.name_of("adversarial_training", training.adversarial) != "none":
+        yield f'adversarial training takes one site at a time; expected training.adversarial = "none", {_OFF}'
     if type(client_strategy(scenario)) is not Plain:
         name = registry.name_of("strategy", scenario.federation.strategy)
         yield f'the strategy "{name}" does more at a site than local training; expected another, e.g. "fedavg", {_OFF}'

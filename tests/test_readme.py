@@ -110,7 +110,8 @@ def test_the_first_scenario_of_ones_own_runs(own_images: Path, monkeypatch: pyte
 def _sections() -> dict[str, list[str]]:
     """Heading in docs/scenario.md -> the keys that must stand under it, from the sections themselves."""
     from medfed.config import Scenario
-    from medfed.sections import Columns, Section
+    from medfed.section import Section
+    from medfed.sections import Columns
 
     found = {"Top level": [], "[data.columns]": list(Columns.model_fields)}
     for name, field in Scenario.model_fields.items():
@@ -134,7 +135,7 @@ def test_the_scenario_page_has_exactly_the_keys_that_exist() -> None:
 def test_the_scenario_page_has_the_defaults_that_hold() -> None:
     """Numbers, words and booleans of the default column, against the sections."""
     from medfed.config import Scenario
-    from medfed.sections import Section
+    from medfed.section import Section
 
     page = (ROOT / "docs" / "scenario.md").read_text()
     for name, field in Scenario.model_fields.items():

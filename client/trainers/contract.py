@@ -15,7 +15,7 @@ class Trainer(Protocol):
 
     All randomness derives from ``(scenario.seed, site, round_number, purpose)``; nothing else is remembered
     between rounds. What a strategy adds to local training comes in as ``correct``, which must be called after every
-    backward pass.
+    backward pass. A trainer with a loop of its own descends the loss of ``scenario.training.adversarial``.
     """
 
     def __call__(

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from medfed.errors import DivergedError
 from medfed.models.entries import freeze_batch_norm
 from medfed.rng import derive_seed, numpy_generator, torch_generator
 from medfed.sections import TrainingConfig
+from medfed.training.adversarial import TrainingBatch
 from medfed.training.precision import forward_in
 from medfed.types import ImageSet
 
@@ -101,7 +103,7 @@ def train_local(
     Args:
         model: holds the round's starting weights.
         images: the site's training images.
-        scenario: batch size, optimizer, loss, transforms, schedule.
+        scenario: batch size, optimizer, loss, transforms, schedule, adversarial training.
         site: names the random streams, so that a site's draws do not depend on the others.
         round_number: 1..rounds.
         num_steps: optimizer steps; by default what the scenario asks of a site with so many images.
@@ -114,7 +116,14 @@ def train_local(
     steps = steps_per_round(training, len(images)) if num_steps is None else num_steps
     counts = torch.tensor(images.class_counts(len(scenario.task.classes)))
     optimizer = training.optimizer(model.parameters(), lr_scale(training, round_number))
-    total = 0.0
+    noise = torch_generator(scenario.seed, site, round_number, "adversarial")
+    task, total = scenario.model_task, 0.0
+
+    def forward(given: Tensor) -> Tensor:
+        with forward_in(training.precision):
+            logits: Tensor = model(given)
+        return logits.float()
+
     model.train()
     if scenario.federation.batch_norm == "frozen":
         freeze_batch_norm(model)
@@ -123,9 +132,8 @@ def train_local(
         torch.default_generator.manual_seed(derive_seed(scenario.seed, site, round_number, "layers"))
         for inputs, targets in training_batches(images, scenario, site, round_number, steps):
             optimizer.zero_grad(set_to_none=True)
-            with forward_in(training.precision):
-                logits = model(inputs)
-            loss = training.loss(logits.float(), targets, counts)
+            of_logits = partial(training.loss, targets=targets, class_counts=counts)
+            loss = training.adversarial(TrainingBatch(model, inputs, forward, of_logits, task, noise))
             loss.backward()
             if correct is not None:
                 correct(model)

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from medfed.registry import name_of, plugin
-from medfed.sections import plugin_field
+from medfed.section import plugin_field
 from medfed.types import Weights
 from robustness.aggregation.checks import require_updates
 from robustness.aggregation.contract import RobustAggregator, Rows

@@ -12,9 +12,15 @@ from server.strategies.contract import Aggregate
 
 
 class Common:
-    """Federated averaging in which each site counts once; other strategies differ from it in one or two methods."""
+    """Federated averaging in which each site counts once; other strategies differ from it in one or two methods.
+
+    ``post_processing`` says that of a round's updates the strategy sees the aggregate's ``tensors`` alone, and weighs
+    an update by its ``num_examples`` alone, so that noise in the aggregate protects all that comes of it. It is never
+    assumed: a strategy says so itself.
+    """
 
     extras: ClassVar[tuple[str, ...]] = ()
+    post_processing: ClassVar[bool] = False
 
     def client(self) -> Mapping[str, Any]:
         """Plain local training."""

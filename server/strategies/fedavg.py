@@ -5,7 +5,7 @@
 which equals the mean of the local weights. Integer buffers are rounded to the nearest.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,8 +20,11 @@ class FedAvg(Common):
 
     Attributes:
         weighting: ``examples`` (image counts as the sites state them) or ``uniform``.
-        max_examples: policy cap on a site's stated count, since the server trusts no number from a site.
+        max_examples: policy cap on a site's stated count, since the server trusts no number from a site; where counts
+            weigh, a site that states more when it joins is refused.
     """
+
+    post_processing: ClassVar[bool] = True
 
     weighting: Literal["examples", "uniform"] = "examples"
     max_examples: Annotated[int, Field(ge=1)] = 1_000_000

@@ -11,7 +11,7 @@ Buffers follow the plain mean.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from medfed.errors import UpdateError
 from medfed.exchanged import EFFECTIVE_STEPS
@@ -25,6 +25,8 @@ from server.strategies.fedavg import FedAvg
 @plugin
 class FedNova(FedAvg):
     """Mean of the changes per effective step, times the mean number of effective steps."""
+
+    post_processing: ClassVar[bool] = False  # it reads the metric as well
 
     def client(self) -> Mapping[str, Any]:
         """Local training whose change is divided by its number of effective steps."""

@@ -31,6 +31,7 @@ WITHOUT_EFFECT = (
     "federation.deadline_seconds",
     "federation.join_seconds",
     "adversary",  # the sites' own models and the pooled one are honest
+    "privacy",  # and without noise
     "record.rounds",
     "engine.workers",
     "engine.window_mb",
@@ -49,7 +50,7 @@ def baseline_key(scenario: Scenario) -> str:
         table = values
         for name in tables:
             table = table[name]
-        table.pop(last, None)  # [adversary] is left out where nobody is malicious
+        table.pop(last, None)  # [adversary] and [privacy] are left out where there is none
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:_KEY_DIGITS]
 
 

@@ -20,6 +20,7 @@ OTHER = {
     "federation.deadline_seconds": 9.0,
     "federation.join_seconds": 9.0,
     "adversary": {"sites": 1, "behaviour": {"name": "label_flip"}},
+    "privacy": {"mechanism": {"name": "local", "clip": 1.0, "noise_multiplier": 1.0}},
     "record.rounds": (1,),
     "engine.workers": 2,
     "engine.window_mb": 7,

@@ -132,6 +132,7 @@ def test_what_was_trained_one_by_one_is_told_of_the_rounds_before_a_cut_too(
     ("change", "said"),
     [
         ({"training.trainer": {"name": "tests.simulations.faulty:Faulty", "sites": ()}}, 'the trainer "tests'),
+        ({"training.adversarial": "fast"}, "adversarial training takes one site at a time"),
         ({"federation.strategy": {"name": "fedprox", "mu": 0.1}}, 'the strategy "fedprox" does more'),
         ({"federation.strategy": "scaffold"}, 'the strategy "scaffold" does more'),
         ({"training.optimizer": "tests.simulations.test_vectorise:NotElementwise"}, "elementwise = True"),

@@ -1,4 +1,4 @@
-"""Every attack by malicious sites under every aggregation rule, on PneumoniaMNIST over twenty sites.
+"""Every attack by malicious sites under every aggregation rule, and noise beside three of them, on PneumoniaMNIST.
 
     python -m simulations.benchmarks.poisoning [--malicious 2 4 6] [--seeds 3] [--workers 2] [--out runs/poisoning]
 
@@ -18,7 +18,7 @@ from simulations.benchmarks.poisoning import figures
 from simulations.benchmarks.poisoning.figures import Outcomes
 from simulations.benchmarks.poisoning.page import WAYS, page
 from simulations.benchmarks.poisoning.pair import Outcome
-from simulations.benchmarks.poisoning.plan import ATTACKS, CLEAN, FEDAVG, Pair, pairs, rules
+from simulations.benchmarks.poisoning.plan import ATTACKS, CLEAN, FEDAVG, NOISED, Pair, columns, pairs
 from simulations.benchmarks.poisoning.work import work
 from simulations.benchmarks.report import Row, print_rows
 
@@ -35,7 +35,8 @@ def report(outcomes: Outcomes, attacks: Sequence[str], names: Sequence[str], mal
         at = f"{number} malicious"
         found.append(Row(f"{at}: clean FedAvg, accuracy", clean, None, "1", "higher", LEAST_CLEAN, none))
         for attack in attacks:
-            best = figures.least_lost(outcomes, attack, [name for name in names if name != FEDAVG], number)
+            candidates = [name for name in names if name != FEDAVG and name not in NOISED]
+            best = figures.least_lost(outcomes, attack, candidates, number)
             rule, lost = best or ("no rule", 100.0)
             found.append(Row(f"{at}: {attack}, {rule}", lost, None, "points lost", "lower", MOST_LOST, none))
         for attack in attacks:
@@ -57,7 +58,7 @@ def main() -> None:
     parser.add_argument("--malicious", nargs="+", type=int, default=[4], help="how many of the 20 sites")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--attacks", nargs="+", choices=list(ATTACKS), default=list(ATTACKS))
-    parser.add_argument("--rules", nargs="+", choices=list(rules(1)), default=list(rules(1)))
+    parser.add_argument("--rules", nargs="+", choices=list(columns(1)), default=list(columns(1)))
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes, one run each")
     parser.add_argument("--out", type=Path, default=Path("runs/poisoning"))
     parser.add_argument("--page", type=Path, default=PAGE)

@@ -7,7 +7,7 @@ from robustness.detection import DETECTORS
 from simulations.benchmarks.poisoning import figures
 from simulations.benchmarks.poisoning.figures import Outcomes, chosen
 from simulations.benchmarks.poisoning.pair import SERVER_CHECKS, Outcome
-from simulations.benchmarks.poisoning.plan import ATTACKS, CLEAN, base
+from simulations.benchmarks.poisoning.plan import ATTACKS, CLEAN, HONEST_NORM, NOISED, base
 
 WAYS = (*DETECTORS, SERVER_CHECKS)
 """All ways in which a site is named."""
@@ -25,6 +25,8 @@ def page(
         f"{scenario.training.rounds} rounds, seeds {', '.join(map(str, seeds))}. Attacks, rules, detectors and what "
         "the figures mean: [poisoning.md](poisoning.md).",
     ]
+    if noised := [rule for rule in rules if rule in NOISED]:
+        parts.append(noise_note(outcomes, noised))
     for number in malicious:
         parts += [
             f"## {number} of {scenario.data.partition.num_sites} sites malicious",
@@ -34,10 +36,27 @@ def page(
             "Success of the backdoor: share of test images with a finding that the trigger turns to none, and in "
             "brackets the same under that rule without attack",
             success_table(outcomes, attacks, rules, number),
-            "Who is named, over all rules: share of malicious sites named / share of honest sites named",
+            "Who is named, over all rules without noise: share of malicious sites named / share of honest sites named",
             named_table(outcomes, attacks, number),
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def noise_note(outcomes: Outcomes, noised: Sequence[str]) -> str:
+    """What the columns with noise are, and what their epsilon comes to."""
+    found = []
+    for name in noised:
+        rule, mechanism = NOISED[name]
+        epsilons = [o.epsilon for pair, o in outcomes.items() if pair.rule == name and o.epsilon is not None]
+        spent = f"epsilon {max(epsilons):,.0f}" if epsilons else "not run"
+        found.append(f"`{name}` is {rule} with noise multiplier {mechanism['noise_multiplier']:g} ({spent})")
+    return (
+        f"Clip and noise ([privacy.md](privacy.md)), clip {HONEST_NORM:g}: {'; '.join(found)}. Epsilon is of whole "
+        "sites over all rounds at delta 1e-5, one site added or removed, and hides nothing at this size: noise for "
+        "epsilon 8 would leave no model with 20 sites. Malicious sites add no noise, so that they are named too easily "
+        "there: who is named is counted without these columns. Under `norm_clipped_mean` and `mean+central` the server "
+        "bounds every update."
+    )
 
 
 def accuracy_table(outcomes: Outcomes, attacks: Sequence[str], rules: Sequence[str], number: int) -> str:

@@ -46,6 +46,7 @@ class Outcome(BaseModel):
         sites: all that trained.
         malicious: the adversary's.
         named: detector -> the sites that it names.
+        epsilon: of the run's statement, sites added or removed; None where there is no noise.
         seconds: of the rounds.
     """
 
@@ -59,6 +60,7 @@ class Outcome(BaseModel):
     sites: tuple[str, ...] = ()
     malicious: tuple[str, ...] = ()
     named: dict[str, tuple[str, ...]] = {}
+    epsilon: float | None = None
     seconds: float = 0.0
 
 
@@ -111,6 +113,7 @@ def _outcome(scenario: Scenario, dataset: Dataset, folder: Path, digest: str) ->
         sites=scenario.training_sites,
         malicious=scenario.malicious_sites,
         named={SERVER_CHECKS: tuple(sorted(refused)), **_named(scenario, everyone.val, folder)},
+        epsilon=rounds[-1].epsilon if rounds else None,
         seconds=sum(line.seconds for line in rounds),
     )
 

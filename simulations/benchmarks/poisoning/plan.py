@@ -34,8 +34,9 @@ ATTACKS: Mapping[str, Mapping[str, Any]] = {
 }
 """Name in the table -> ``adversary.behaviour``."""
 
-HONEST_NORM = 0.5
-"""Median norm of an honest update in the middle of a run without attack; a bound must be near what it is to bound."""
+HONEST_NORM = 1.0
+"""Median norm of an honest update in the middle of a run without attack (3.5 in round 1, 1.1 in round 5, 0.2 in round
+9); a bound must be near what it is to bound."""
 
 
 def rules(num_malicious: int) -> dict[str, dict[str, Any]]:
@@ -56,9 +57,36 @@ def rules(num_malicious: int) -> dict[str, dict[str, Any]]:
     }
 
 
+CENTRAL_NOISE, LOCAL_NOISE = 0.4, 0.04
+"""Noise multipliers that cost a model of 14,000 parameters from 20 sites less than 2 points of validation accuracy; no
+epsilon worth the name is left."""
+
+NOISED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "mean+central": ("mean", {"name": "central", "clip": HONEST_NORM, "noise_multiplier": CENTRAL_NOISE}),
+    "mean+local": ("mean", {"name": "local", "clip": HONEST_NORM, "noise_multiplier": LOCAL_NOISE}),
+    "median+local": ("median", {"name": "local", "clip": HONEST_NORM, "noise_multiplier": LOCAL_NOISE}),
+    "multi_krum+local": ("multi_krum", {"name": "local", "clip": HONEST_NORM, "noise_multiplier": LOCAL_NOISE}),
+}
+"""Name in the table -> rule, ``privacy.mechanism``: whether clip and noise hinder the malicious, or the rule.
+
+Under ``central`` every site weighs the same: where stated counts weigh, a false one would raise the noise for all.
+"""
+
+
+def columns(num_malicious: int) -> dict[str, dict[str, Any]]:
+    """Name in the table -> what it changes in the scenario: the rules, then rules with noise."""
+    chosen = rules(num_malicious)
+    found: dict[str, dict[str, Any]] = {name: {"federation.aggregator": rule} for name, rule in chosen.items()}
+    for name, (rule, mechanism) in NOISED.items():
+        found[name] = {"federation.aggregator": chosen[rule], "privacy.mechanism": dict(mechanism)}
+        if mechanism["name"] == "central":
+            found[name]["federation.strategy.weighting"] = "uniform"
+    return found
+
+
 @dataclass(frozen=True)
 class Pair:
-    """One run: an attack by so many sites, under one rule."""
+    """One run: an attack by so many sites, under one column of the table."""
 
     attack: str
     rule: str
@@ -72,7 +100,7 @@ class Pair:
 
     def scenario(self) -> Scenario:
         """Ready to be checked."""
-        changes: dict[str, Any] = {"seed": self.seed, "federation.aggregator": rules(self.num_malicious)[self.rule]}
+        changes: dict[str, Any] = {"seed": self.seed, **columns(self.num_malicious)[self.rule]}
         if self.attack != CLEAN:
             changes["adversary.sites"] = self.num_malicious
             changes["adversary.behaviour"] = dict(ATTACKS[self.attack])

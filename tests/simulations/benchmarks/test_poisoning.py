@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from medfed.config import load_scenario
+from privacy.gaussian import gaussian_epsilon
 from robustness.aggregation import AGGREGATORS
 from robustness.byzantine import BYZANTINE
 from simulations.benchmarks.poisoning import figures, page, pair, plan
 from simulations.benchmarks.poisoning.__main__ import report
 from simulations.benchmarks.poisoning.pair import SERVER_CHECKS, Outcome
-from simulations.benchmarks.poisoning.plan import ATTACKS, CLEAN, FEDAVG, Pair, pairs, rules
+from simulations.benchmarks.poisoning.plan import ATTACKS, CLEAN, FEDAVG, NOISED, Pair, columns, pairs, rules
 from simulations.benchmarks.poisoning.work import work
 
 SMALL = (
@@ -41,11 +42,22 @@ def test_every_behaviour_and_every_rule_is_in_the_matrix() -> None:
 
 
 def test_every_pair_is_a_scenario_of_its_own() -> None:
-    wanted = list(pairs(list(ATTACKS), list(rules(4)), [4], 1))
-    assert len(wanted) == (len(ATTACKS) + 1) * len(rules(4))
+    wanted = list(pairs(list(ATTACKS), list(columns(4)), [4], 1))
+    assert len(wanted) == (len(ATTACKS) + 1) * (len(rules(4)) + len(NOISED))
     made = [one.scenario() for one in wanted]
     assert len({scenario.name for scenario in made}) == len(made)
     assert {scenario.adversary.sites for scenario in made} == {0, 4}
+
+
+def test_columns_with_noise_say_their_epsilon(tiny: None, tmp_path: Path) -> None:
+    names = ["mean+central", "median+local"]
+    found = dict(work(list(pairs([], names, [1], 1)), tmp_path, workers=1))
+    central, local = (found[Pair(CLEAN, name, 1, 1)].epsilon for name in names)
+    assert central == pytest.approx(gaussian_epsilon(2**0.5 / plan.CENTRAL_NOISE, 1e-5))
+    assert local == pytest.approx(gaussian_epsilon(2**0.5 / plan.LOCAL_NOISE, 1e-5))
+    text = page.page(found, [], names, [1], "COMMAND")
+    assert f"`mean+central` is mean with noise multiplier {plan.CENTRAL_NOISE:g} (epsilon {central:,.0f})" in text
+    assert "hides nothing" in text
 
 
 def test_runs_are_kept_refusals_say_why_and_the_page_has_every_figure(

@@ -1,0 +1,8 @@
+"""Mechanisms of differential privacy. One file each, one line here."""
+
+from privacy.mechanisms.central import Central
+from privacy.mechanisms.central_adaptive import CentralAdaptive
+from privacy.mechanisms.local import Local
+from privacy.mechanisms.unprotected import Unprotected
+
+MECHANISMS = {"none": Unprotected, "central": Central, "central_adaptive": CentralAdaptive, "local": Local}

@@ -1,0 +1,94 @@
+"""What a mechanism of differential privacy is: who adds which noise to what, and what that releases.
+
+A mechanism of the server noises the sum of clipped updates; one of the sites noises each update before it leaves. Both
+see parameters that are trained and travel, in floating point, and nothing else: buffers of a model take no part.
+"""
+
+from collections.abc import Set
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
+
+from medfed.types import Weights
+from privacy.noise import Normal
+from privacy.release import Release
+
+
+@dataclass(frozen=True, eq=False)
+class ClippedSum:
+    """What the server has of a round before noise. All but the first two are known before anyone answers.
+
+    Attributes:
+        total: sum over those who answered of weight x clipped update.
+        num_within, num_clipped: how many of them had an update of norm at most the bound, and a longer one.
+        largest_weight: of any one site that may answer.
+        expected_weight: denominator of the mean: the weight of as many average sites as are asked in a round.
+        expected_sites: how many sites are asked in a round.
+    """
+
+    total: Weights
+    num_within: int
+    num_clipped: int
+    largest_weight: float
+    expected_weight: float
+    expected_sites: int
+
+    @property
+    def largest_share(self) -> float:
+        """How much of the mean one site can be: the mean's sensitivity, in bounds."""
+        return self.largest_weight / self.expected_weight
+
+
+@runtime_checkable
+class ServerMechanism(Protocol):
+    """Noise at a server that is trusted with single updates.
+
+    ``state`` is what it remembers between rounds, as named tensors; empty before round 1.
+    """
+
+    trusted: ClassVar[str]
+
+    @property
+    def noise_multiplier(self) -> float:
+        """Of a whole round: what all that is released in it costs together."""
+        ...
+
+    def bound(self, state: Weights) -> float:
+        """The longest update that counts in full in this round."""
+        ...
+
+    def noisy_mean(self, clipped: ClippedSum, state: Weights, normal: Normal) -> tuple[Weights, Weights]:
+        """The mean over the expected weight, noised, and the next state."""
+        ...
+
+
+@runtime_checkable
+class SiteMechanism(Protocol):
+    """Noise at each site, before anything leaves it."""
+
+    trusted: ClassVar[str]
+
+    def protect(self, change: Weights, trained: Set[str], normal: Normal) -> Weights:
+        """What leaves the site in place of ``change``, of the same names.
+
+        Args:
+            change: local minus global values, of all entries that travel.
+            trained: which entries of the model are trained; the others are buffers.
+            normal: standard normal draws.
+        """
+        ...
+
+
+@runtime_checkable
+class Mechanism(Protocol):
+    """What mechanisms of both kinds say of themselves."""
+
+    trusted: ClassVar[str]
+
+    def release(self, round_number: int, largest_share: float) -> Release | None:
+        """What a site releases in a round in which it takes part; None: nothing that is protected.
+
+        Args:
+            round_number: from 1.
+            largest_share: how much of the server's mean one site can be.
+        """
+        ...

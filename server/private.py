@@ -1,0 +1,143 @@
+"""The server's side of differential privacy: clipped sums over a fixed denominator, and what the rounds have released.
+
+Weights, and the denominator, follow from what the sites stated when they joined, from ``federation.sites`` and from
+``federation.sites_per_round``: from nothing that an update, or its absence, says.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from medfed.config import Scenario
+from medfed.messages import SiteInfo
+from medfed.params import norm
+from medfed.registry import name_of
+from medfed.results import PrivacyStatement
+from medfed.types import Update, Weights
+from privacy.clipping import clip_factor
+from privacy.mechanisms.contract import ClippedSum, ServerMechanism
+from privacy.noise import Normal
+from privacy.release import Release, total_epsilon
+from privacy.statement import Setting, statement
+from server.fold import MeanFold
+
+Infos = Mapping[str, SiteInfo]
+Asked = Sequence[Sequence[str]]
+"""Who was asked in each round, whether they answered or not."""
+
+
+class PrivateSum:
+    """Clips and sums the updates of one round; then noises their mean.
+
+    Args:
+        mechanism: clips, and adds the noise.
+        weights: of every site that may answer.
+        num_asked: how many sites are asked in a round.
+        state: what the mechanism remembers.
+        normal: standard normal draws.
+    """
+
+    def __init__(
+        self, mechanism: ServerMechanism, weights: Mapping[str, float], num_asked: int, state: Weights, normal: Normal
+    ) -> None:
+        self._mechanism, self._weights, self._num_asked = mechanism, weights, num_asked
+        self._state, self._normal = state, normal
+        self._fold = MeanFold()
+        self._num_within = self._num_clipped = 0
+
+    def add(self, site: str, change: Weights, factor: float) -> None:
+        """Add an update, scaled by the aggregator's ``factor`` first; zero is an update like others."""
+        bound, length = self._mechanism.bound(self._state), factor * norm(change)
+        self._fold.add(change, self._weights[site], factor * clip_factor(length, bound))
+        self._num_within += length <= bound
+        self._num_clipped += length > bound
+
+    def noisy_mean(self) -> tuple[Weights, Weights]:
+        """The mean over the fixed denominator, noised, and the mechanism's next state; the sum is used up."""
+        clipped = ClippedSum(
+            total=self._fold.total(),
+            num_within=self._num_within,
+            num_clipped=self._num_clipped,
+            largest_weight=max(self._weights.values()),
+            expected_weight=expected_weight(self._weights, self._num_asked),
+            expected_sites=self._num_asked,
+        )
+        return self._mechanism.noisy_mean(clipped, self._state, self._normal)
+
+
+def stated_weights(scenario: Scenario, infos: Infos) -> dict[str, float]:
+    """The weight of each training site that ever joined, from the number of images that it stated then."""
+    weigh = scenario.federation.strategy.weight
+    return {
+        site: weigh(Update(site, {}, infos[site].num_train, 1, {})) for site in scenario.training_sites if site in infos
+    }
+
+
+def expected_weight(weights: Mapping[str, float], num_asked: int) -> float:
+    """The weight of ``num_asked`` average sites."""
+    return num_asked * sum(weights.values()) / len(weights)
+
+
+def asked_per_round(scenario: Scenario) -> int:
+    """How many sites are asked in a round."""
+    return min(scenario.federation.sites_per_round or len(scenario.training_sites), len(scenario.training_sites))
+
+
+def releases(scenario: Scenario, infos: Infos, asked: Asked) -> list[Release]:
+    """What the site that was asked most often released; empty where nothing is protected.
+
+    Who is asked follows from the scenario's seed and is known to all, so that no site is hidden by not being asked.
+    """
+    if not scenario.privacy.is_on:
+        return []
+    counts = {site: sum(site in sites for sites in asked) for site in scenario.training_sites}
+    most = max(counts, key=counts.__getitem__)
+    share = _largest_share(scenario, infos)
+    rounds = [number for number, sites in enumerate(asked, start=1) if most in sites]
+    found = [scenario.privacy.mechanism.release(number, share) for number in rounds]
+    return [release for release in found if release is not None]
+
+
+def spent(scenario: Scenario, infos: Infos, asked: Asked) -> float | None:
+    """Epsilon of all rounds so far; None where nothing is protected."""
+    found = releases(scenario, infos, asked)
+    return total_epsilon(found, scenario.privacy.delta) if found else None
+
+
+def privacy_statement(
+    scenario: Scenario, infos: Infos, asked: Asked, num_values: int, replayable: bool
+) -> PrivacyStatement | None:
+    """What may be said of the run; None where nothing is protected, or no round was run.
+
+    Args:
+        scenario: all settings.
+        infos: how the sites introduced themselves.
+        asked: who was asked in each round.
+        num_values: trained values that travel.
+        replayable: the noise is of the scenario's seed.
+    """
+    found = releases(scenario, infos, asked)
+    if not found:
+        return None
+    mechanism = scenario.privacy.mechanism
+    at_sites = not isinstance(mechanism, ServerMechanism)
+    share = math.sqrt(1.0 / asked_per_round(scenario)) if at_sites else _largest_share(scenario, infos)  # equal sites
+    setting = Setting(
+        mechanism=name_of("mechanism", mechanism),
+        trusted=mechanism.trusted,
+        at_sites=at_sites,
+        num_sites=asked_per_round(scenario),
+        num_rounds=len(asked),
+        noise_share=share,
+        num_values=num_values,
+        delta=scenario.privacy.delta,
+        replayable=replayable,
+    )
+    return statement(found, setting)
+
+
+def _largest_share(scenario: Scenario, infos: Infos) -> float:
+    """How much of the mean one site can be; of equal sites where none has joined yet, or no server noises a mean."""
+    at_server = isinstance(scenario.privacy.mechanism, ServerMechanism)
+    weights = stated_weights(scenario, infos) if at_server else {}
+    asked = asked_per_round(scenario)
+    return max(weights.values()) / expected_weight(weights, asked) if weights else 1.0 / asked
