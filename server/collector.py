@@ -62,8 +62,9 @@ class Collector:
             self._private.add(update.site, parameters, aggregator.factor(update.tensors))
         elif is_streaming:
             self._fold.add(update.tensors, weight, aggregator.factor(update.tensors))
-        for name, fold in self._extras.items():
-            fold.add(update.extras[name], 1.0)
+        if is_streaming:
+            for name, fold in self._extras.items():
+                fold.add(update.extras[name], 1.0)
         self._metrics.add(update.metrics, weight)
         self._sites[update.site] = weight
 
@@ -86,9 +87,22 @@ class Collector:
             tensors, state = self._robust(aggregator, state, draws)
         else:
             tensors = self._fold.result()
-        extras = {name: fold.result() for name, fold in self._extras.items()}
+        extras = {name: self._extra(name, draws) for name in self._extras}
         metrics = self._metrics.result()
         return Aggregate(tensors, extras, metrics, len(self), num_sites, self._parameters), state
+
+    def _extra(self, name: str, draws: np.random.Generator) -> Weights:
+        """The plain mean of a group of extra tensors; with a robust rule their median, so that none is a way past it.
+
+        Not the rule itself, which may remember the updates of earlier rounds.
+        """
+        if isinstance(self._federation.aggregator, StreamingAggregator):
+            return self._extras[name].result()
+        return self._median(self._trained, draws, name)
+
+    def _median(self, like: Weights, draws: np.random.Generator, extra: str | None = None) -> Weights:
+        vector, _ = CoordinateMedian()(self._rows(like, extra), torch.ones(len(self)), {}, draws)
+        return unflatten(vector, like)
 
     def _robust(
         self, aggregator: RobustAggregator, state: Weights, draws: np.random.Generator
@@ -99,9 +113,8 @@ class Collector:
         found = unflatten(vector, self._trained)
         buffers = {name: value for name, value in self._weights.items() if name not in self._trained}
         if buffers:
-            median, _ = CoordinateMedian()(self._rows(buffers), weights, {}, draws)
-            found |= unflatten(median, buffers)
+            found |= self._median(buffers, draws)
         return {name: found[name] for name in self._weights}, state
 
-    def _rows(self, like: Weights) -> SpoolRows:
-        return SpoolRows(self._spool, list(self._sites), like)
+    def _rows(self, like: Weights, extra: str | None = None) -> SpoolRows:
+        return SpoolRows(self._spool, list(self._sites), like, extra)

@@ -95,15 +95,23 @@ def _mapped(path: Path) -> memoryview:
 
 
 class SpoolRows:
-    """The spooled updates of ``sites`` as rows (:class:`robustness.aggregation.contract.Rows`)."""
+    """The spooled updates of ``sites`` as rows (:class:`robustness.aggregation.contract.Rows`).
 
-    def __init__(self, spool: Spool, sites: Sequence[str], like: Weights) -> None:
+    Args:
+        spool: where they lie.
+        sites: whose, in this order.
+        like: names and shapes of the tensors that make a row.
+        extra: the group of extra tensors to read, in place of the update itself.
+    """
+
+    def __init__(self, spool: Spool, sites: Sequence[str], like: Weights, extra: str | None = None) -> None:
         self.sites = tuple(sites)
         self.num_values = num_values(like)
         self._names = list(like)
         self._rows: list[list[Tensor]] = []
         for site in sites:
-            tensors = spool.get(site).update.tensors
+            update = spool.get(site).update
+            tensors = update.tensors if extra is None else update.extras[extra]
             self._rows.append([tensors[name].reshape(-1) for name in self._names])
 
     def chunks(self) -> Iterator[Float[Tensor, "site value"]]:

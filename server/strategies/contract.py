@@ -16,7 +16,8 @@ class Aggregate:
 
     Attributes:
         tensors: the aggregated change of the shared entries.
-        extras: the plain mean over the sites of each group of extra tensors.
+        extras: the plain mean over the sites of each group of extra tensors; with a robust aggregator their
+            coordinate-wise median.
         metrics: means of the sites' metrics, weighted as the updates are.
         num_updates: how many sites delivered.
         num_sites: how many sites train in this federation, whether asked in this round or not.

@@ -4,8 +4,8 @@
 
 S are the sites that delivered in this round, N all that train. Each site counts once, as in the paper: c must be the
 mean of all c_i, and the server weighs extra tensors uniformly. An update that is lost on the way has moved c_i but not
-c. The mean of the control variates is a plain one, whatever ``federation.aggregator`` says: a robust aggregator does
-not protect it.
+c. With a robust aggregator the coordinate-wise median of the changes of control variates stands in the place of their
+mean, so that they are no way past it.
 """
 
 from collections.abc import Mapping

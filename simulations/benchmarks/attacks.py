@@ -52,7 +52,7 @@ def rows(case: str, recipe: Recipe, mine: dict[str, Any], theirs: dict[str, Any]
             robust,
             "1",
             "lower",
-            0.0 if robust is None else robust + POINT,
+            -1.0 if robust is None else robust + POINT,
             reason,
         ),
         Row(

@@ -1,4 +1,6 @@
-"""From updates to one aggregate. Oracles: numpy's median of the stacked updates, by hand."""
+"""From updates to one aggregate. Oracles: numpy's mean and median of the stacked updates, by hand."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,8 +8,9 @@ import torch
 
 from medfed.config import Scenario, parse_scenario
 from medfed.errors import UpdateError
+from medfed.exchanged import CONTROL
 from medfed.messages import Delivery
-from medfed.models.initial import initial_weights
+from medfed.models.initial import initial_weights, trained_entries
 from medfed.types import Update, Weights
 from server.collector import Collector
 from server.spool import Spool
@@ -62,6 +65,24 @@ def test_counters_of_batch_norm_do_not_steer_a_robust_rule(aggregator, tmp_path)
             assert (value > 0.8).all(), name
         else:
             assert int(value) == np.median(steps)
+
+
+@pytest.mark.parametrize(("aggregator", "oracle"), [("mean", np.mean), ("median", np.median)])
+def test_no_extra_tensor_is_a_way_past_a_robust_rule(aggregator, oracle, tmp_path) -> None:
+    one = scenario(aggregator=aggregator, strategy="scaffold")
+    weights = initial_weights(one)
+    trained = trained_entries(one)
+    collector = Collector(one, weights, Spool(tmp_path, durable=False))
+    sent = []
+    for update in updates(weights, [10, 20, 30, 40, 50], outlier=-20.0):
+        control = {name: value + 1.0 for name, value in update.tensors.items() if name in trained}
+        sent.append(control)
+        collector.add(Delivery(replace(update, extras={CONTROL: control}), 1.0, 1), num_train=60)
+    aggregate, _ = collector.aggregate(5, {}, np.random.default_rng(0))
+    for name, value in aggregate.extras[CONTROL].items():
+        expected = oracle(np.stack([control[name].numpy() for control in sent]), axis=0)
+        np.testing.assert_allclose(value.numpy(), expected, rtol=1e-5, err_msg=name)
+    assert aggregate.extras[CONTROL].keys() == trained
 
 
 def test_a_huge_count_of_steps_is_refused_and_leaves_no_trace(tmp_path) -> None:
