@@ -20,8 +20,9 @@ from medfed.errors import StopRequested
 
 _AHEAD = 2  # messages per actor, so that none is idle while Flower polls (every 0.1 s)
 _ACTOR_DIED = 0  # flwr.common.constant.ErrorCode.UNKNOWN: what RaySite answers itself has another code
-_MAX_ATTEMPTS = 3  # one may be spent on an actor that is dead, but whose death Ray has not noticed yet
-_PAUSE_SECONDS = 2.0  # in 2.55.1 Ray took 1.8 s to notice
+_PAUSES_SECONDS = (2.0, 10.0, 30.0)
+"""Before a message is sent again. Some tries may be spent on an actor that is dead, but whose death Ray has not noticed
+yet (1.8 s in 2.55.1), or that still imports (2 s, on a busy machine half a minute)."""
 
 
 @dataclass
@@ -134,14 +135,14 @@ class RayGrid(Grid):
         """The reply as the round loop shall see it; None where it is not wanted, or not the last word."""
         sent = self._sent[own]
         died = reply.has_error() and reply.error.code == _ACTOR_DIED
-        if died and not sent.given_up and sent.attempts < _MAX_ATTEMPTS:
-            sent.inner_id, sent.not_before = "", time.monotonic() + _PAUSE_SECONDS
+        if died and not sent.given_up and sent.attempts <= len(_PAUSES_SECONDS):
+            sent.inner_id, sent.not_before = "", time.monotonic() + _PAUSES_SECONDS[sent.attempts - 1]
             return None
         del self._sent[own]
         if sent.given_up:
             return None
         if died:
-            cause = f"its Ray actor died, {_MAX_ATTEMPTS} times in a row\n{reply.error.reason}"
+            cause = f"its Ray actor died, {sent.attempts} times in a row\n{reply.error.reason}"
             reply = make_message(reply.metadata, error=Error(_ACTOR_DIED, cause))
         reply.metadata.__dict__["_reply_to_message_id"] = own
         return reply

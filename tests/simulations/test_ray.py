@@ -163,7 +163,7 @@ def test_two_messages_per_actor_are_in_flight_and_one_has_begun(inner: Inner) ->
 
 
 def test_a_message_whose_actor_died_is_sent_again_and_then_named(inner: Inner, monkeypatch) -> None:
-    monkeypatch.setattr(ray_grid, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(ray_grid, "_PAUSES_SECONDS", (0.0, 0.0))
     grid, ids = grid_of(inner, num_actors=1, num_messages=1)
     for attempt in range(2):
         inner.answer(f"inner-{attempt}", Error(0, "ActorUnavailableError"))
@@ -176,7 +176,7 @@ def test_a_message_whose_actor_died_is_sent_again_and_then_named(inner: Inner, m
 
 
 def test_a_message_is_sent_again_only_after_a_pause_and_not_if_it_was_given_up(inner: Inner, monkeypatch) -> None:
-    monkeypatch.setattr(ray_grid, "_PAUSE_SECONDS", 1e9)
+    monkeypatch.setattr(ray_grid, "_PAUSES_SECONDS", (1e9,))
     grid, ids = grid_of(inner, num_actors=1, num_messages=1)
     inner.answer("inner-0", Error(0, "ActorUnavailableError"))
     assert list(grid.pull_messages(ids)) == []
