@@ -5,6 +5,9 @@ import math
 from medfed.params import norm
 from medfed.types import Weights
 
+_MOST_STEP = 10.0
+"""Of log C in one round: more is the count's noise alone."""
+
 
 def clip_factor(length: float, bound: float) -> float:
     """``min(1, bound / length)``; 1 for a vector of length 0."""
@@ -28,7 +31,8 @@ def adapted_bound(bound: float, share_within: float, quantile: float, rate: floa
         quantile: of the norms of updates, where C is to go: gamma.
         rate: of learning: eta_C.
     """
-    return bound * math.exp(-rate * (share_within - quantile))
+    exponent = -rate * (share_within - quantile)
+    return bound * math.exp(max(-_MOST_STEP, min(_MOST_STEP, exponent)))
 
 
 def split_multiplier(noise_multiplier: float, count_multiplier: float) -> float:

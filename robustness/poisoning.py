@@ -115,14 +115,14 @@ class Poisoning:
             untested.append(f"what the malicious sites cost in {metric}: {reason}")
         backdoor = backdoor_of(context.scenario)
         if backdoor is not None:
-            turned = Finding(
-                what=f"Images that the backdoor's mark turns into {context.task.classes[backdoor.target]}",
-                estimate=marked(context, context.draw_tests(self.images, "poisoning"), backdoor),
-                threshold=self.max_backdoor,
-                direction="at_most",
-                kind="share",
-            )
-            findings.append(turned)
+            what = f"Images that the backdoor's mark turns into {context.task.classes[backdoor.target]}"
+            try:
+                turned = marked(context, context.draw_tests(self.images, "poisoning"), backdoor)
+            except NotTestedError as reason:
+                untested.append(f"{what}: {reason}")
+            else:
+                most = self.max_backdoor
+                findings.append(Finding(what=what, estimate=turned, threshold=most, direction="at_most", kind="share"))
         return tuple(findings), tuple(untested)
 
     def named(self, rounds: Sequence[Round]) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:

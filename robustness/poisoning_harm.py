@@ -10,7 +10,7 @@ from torch import Tensor
 from medfed.audit.contract import AuditContext, NotTestedError, TestImages
 from medfed.audit.results import share
 from medfed.config import Scenario
-from medfed.results import Estimate
+from medfed.results import Estimate, Status
 from medfed.training.evaluation import predict_batch
 from medfed.types import Update
 from robustness.aggregation.contract import RobustAggregator
@@ -52,6 +52,9 @@ def points_lost(context: AuditContext) -> Estimate:
     changes = {"adversary.sites": 0, "baselines.local": False, "baselines.pooled": False, "record.rounds": ()}
     context.progress("training the federation without malicious sites", 0.0)
     twin = context.run_scenario(scenario.replace(name=f"{scenario.name[:56]}-honest", **changes)).summary
+    for run in (twin, context.run.summary):
+        if run.status is Status.STOPPED or run.rounds != scenario.training.rounds:
+            raise NotTestedError(f"a run ended after {run.rounds} of {scenario.training.rounds} rounds")
     before, after = ((run.mean.federated or {}).get(metric) for run in (twin, context.run.summary))
     if before is None or after is None or before.value is None or after.value is None:
         raise NotTestedError("one of the two runs has no figure")
@@ -76,9 +79,17 @@ def steps_kept(context: AuditContext, of_round: Round) -> tuple[tuple[float, flo
         rows = MatrixRows(of_round.sites, of_round.updates)
         used, _ = rule(rows, weights, {}, context.numpy_generator("poisoning", "rule", of_round.number))
     else:
-        factors = [rule.factor({"update": update}) for update in of_round.updates]
+        factors = [rule.factor({"update": update}) * _clipped(context, update) for update in of_round.updates]
         used = _mean(of_round.updates * torch.tensor(factors)[:, None], weights)
     return _parts(_mean(of_round.updates, weights), mean), _parts(used, mean)
+
+
+def _clipped(context: AuditContext, update: Vector) -> float:
+    """What a server that noises updates shortens one by first; an adaptive bound is taken as it was in round 1."""
+    mechanism = context.scenario.privacy.mechanism
+    bound = mechanism.bound({}) if hasattr(mechanism, "bound") else math.inf
+    length = float(update.norm())
+    return 1.0 if length <= bound else float(bound) / length
 
 
 def _parts(step: Vector, honest: Vector) -> tuple[float, float]:

@@ -36,12 +36,13 @@ from server.summary import summarize
 class Progress:
     """What a run has reached: global weights and strategy state after the last complete round.
 
-    ``simulated``: all sites are in one machine or cluster of ours.
+    ``simulated``: all sites are in one machine or cluster of ours. ``begun``: the last round that was begun.
     """
 
     weights: Weights
     personal: frozenset[str]
     simulated: bool
+    begun: int = 0
     state: Weights = field(default_factory=dict)
     best: Weights = field(default_factory=dict)
     roster: Roster = field(default_factory=Roster)
@@ -117,7 +118,7 @@ def _summary(scenario: Scenario, progress: Progress, stopped_because: str, secon
     privacy = privacy_statement(
         scenario,
         progress.roster.infos,
-        asked_sites(scenario, len(progress.rounds)),
+        asked_sites(scenario, max(progress.begun, len(progress.rounds))),  # its updates have left, though it is open
         num_values(trained),
         progress.simulated,
     )
@@ -176,6 +177,7 @@ def _advance(federation: Federation, progress: Progress, number: int) -> None:
     roster.refresh(federation.grid, scenario)
     chosen = sampled_sites(scenario, number)
     events.emit(events.RoundStarted(number, total, len(chosen)))
+    progress.begun = number
     outcome = run_round(federation, chosen, number, progress.shared, progress.state)
     result = outcome.result
     if number % scenario.evaluation.every == 0 or number == total:

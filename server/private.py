@@ -120,7 +120,7 @@ def privacy_statement(
         return None
     mechanism = scenario.privacy.mechanism
     at_sites = not isinstance(mechanism, ServerMechanism)
-    share = math.sqrt(1.0 / asked_per_round(scenario)) if at_sites else _largest_share(scenario, infos)  # equal sites
+    share = _noise_share(scenario, infos) if at_sites else _largest_share(scenario, infos)
     setting = Setting(
         mechanism=name_of("mechanism", mechanism),
         trusted=mechanism.trusted,
@@ -133,6 +133,13 @@ def privacy_statement(
         replayable=replayable,
     )
     return statement(found, setting)
+
+
+def _noise_share(scenario: Scenario, infos: Infos) -> float:
+    """Standard deviation of the weighted mean of independent noise of deviation 1 at the sites that are asked."""
+    weights = list(stated_weights(scenario, infos).values()) or [1.0]
+    squares = sum(weight * weight for weight in weights) / len(weights)
+    return math.sqrt(squares / asked_per_round(scenario)) / (sum(weights) / len(weights))
 
 
 def _largest_share(scenario: Scenario, infos: Infos) -> float:

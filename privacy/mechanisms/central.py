@@ -12,7 +12,7 @@ from typing import ClassVar
 from medfed.registry import plugin
 from medfed.types import Weights
 from privacy.mechanisms.contract import ClippedSum
-from privacy.mechanisms.fields import Positive
+from privacy.mechanisms.fields import Multiplier, Positive
 from privacy.noise import Normal, add_noise
 from privacy.release import Release
 
@@ -29,7 +29,7 @@ class Central:
     trusted: ClassVar[str] = "the server, with every site's updates"
 
     clip: Positive
-    noise_multiplier: Positive
+    noise_multiplier: Multiplier
 
     def bound(self, state: Weights) -> float:
         """Always the same."""

@@ -16,7 +16,7 @@ from medfed.types import Weights
 from privacy.clipping import adapted_bound, split_multiplier
 from privacy.mechanisms.central import noised_mean
 from privacy.mechanisms.contract import ClippedSum
-from privacy.mechanisms.fields import Positive
+from privacy.mechanisms.fields import Multiplier, Positive
 from privacy.noise import Normal
 from privacy.release import Release
 
@@ -39,9 +39,9 @@ class CentralAdaptive:
     trusted: ClassVar[str] = "the server, with every site's updates"
 
     clip: Positive
-    noise_multiplier: Positive
+    noise_multiplier: Multiplier
     quantile: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
-    rate: Positive = 0.2
+    rate: Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)] = 0.2
     count_noise: Annotated[float, Field(gt=0.5, allow_inf_nan=False)] = 5.0
 
     @property

@@ -3,6 +3,7 @@
     sent = clip(change, C) + N(0, (z C)^2)
 
 What the server makes of it, by whatever rule, is post-processing. A site that belongs to an adversary adds no noise.
+Clip and noise come with the scenario, from the server: a site has no policy of its own yet that would insist on them.
 """
 
 from collections.abc import Set
@@ -13,7 +14,7 @@ import torch
 from medfed.registry import plugin
 from medfed.types import Weights
 from privacy.clipping import clip
-from privacy.mechanisms.fields import Positive
+from privacy.mechanisms.fields import Multiplier, Positive
 from privacy.noise import Normal, add_noise
 from privacy.release import Release
 
@@ -27,10 +28,10 @@ class Local:
         noise_multiplier: z; the noise on every value has standard deviation z C.
     """
 
-    trusted: ClassVar[str] = "nobody but the site itself"
+    trusted: ClassVar[str] = "the site itself, and the server to send the scenario that was agreed on"
 
     clip: Positive
-    noise_multiplier: Positive
+    noise_multiplier: Multiplier
 
     def protect(self, change: Weights, trained: Set[str], normal: Normal) -> Weights:
         """Clip and noise what is trained; of buffers nothing is told."""

@@ -31,6 +31,8 @@ SEED = 0
 LEAST_DLR = 4
 """Classes without which the targeted DLR loss of the peer cannot be computed (it divides by the third and fourth)."""
 
+_ROUNDING = 1e-3  # of a grey level
+
 Side = Callable[[nn.Module, Tensor, Tensor, float], Tensor]
 
 
@@ -98,6 +100,8 @@ def main() -> None:
         clean = (model(images).argmax(dim=1) == labels).float().mean()
         right = (model(points).argmax(dim=1) == labels) & (model(images).argmax(dim=1) == labels)
     change = float((points - images).abs().amax()) * 255
+    if change > recipe.eps + _ROUNDING:
+        raise RuntimeError(f"{arguments.side}: a point lies {change:g} grey levels off, {recipe.eps:g} are allowed")
     print(
         json.dumps(
             {"films": len(images), "clean": float(clean), "robust": float(right.float().mean()), "seconds": seconds}

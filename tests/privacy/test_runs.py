@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from client.private import protected
 from client.strategies.contract import Outcome
 from medfed import events
 from medfed.config import parse_scenario
+from medfed.errors import StopRequested
 from medfed.messages import Request
 from medfed.models.initial import initial_weights, trained_entries
 from medfed.params import load_weights, norm
@@ -65,6 +67,20 @@ def test_workers_and_a_cut_change_no_bit_nor_epsilon(mechanism: str, tmp_path: P
     if mechanism == "central_adaptive":
         (state,) = (tmp_path / "whole" / "tiny" / "checkpoints" / "3").glob("state.safetensors")
         assert float(load_weights(state)["aggregator/bound"]) != 0.5
+
+
+@pytest.mark.parametrize("mechanism", ["central", "local"])
+def test_a_stopped_run_counts_the_round_that_was_open(mechanism: str, tmp_path: Path) -> None:
+    def stop_in_round_2(event: events.Event) -> None:
+        if isinstance(event, events.SiteDone) and event.round == 2:
+            raise StopRequested("enough")
+
+    with suppress(StopRequested):
+        simulate(tiny(mechanism), out=tmp_path, listener=stop_in_round_2)
+    (found, _) = RunResult.load(tmp_path / "tiny").summary.privacy.guarantees
+    assert found.releases == 2
+    multiplier = MECHANISMS[mechanism]["noise_multiplier"]
+    assert found.epsilon == pytest.approx(gaussian_epsilon(2**0.5 / multiplier, 1e-5), rel=1e-9)
 
 
 def test_summary_and_page_say_what_is_promised(tmp_path: Path) -> None:

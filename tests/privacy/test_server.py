@@ -12,6 +12,7 @@ from medfed.errors import ScenarioError
 from medfed.messages import Delivery, SiteInfo
 from medfed.models.initial import initial_model, initial_weights, trained_entries
 from medfed.types import Update
+from privacy.gaussian import noise_multiplier
 from privacy.mechanisms.central import Central
 from privacy.noise import seeded_normal
 from robustness.aggregation import AGGREGATORS
@@ -120,10 +121,19 @@ def test_what_would_tell_of_data_without_noise_is_refused(mechanism):
     assert "less than 1 / number of sites = 0.25" in refusal(scenario(mechanism, **{"privacy.delta": 0.25}))
 
 
-@pytest.mark.parametrize("wrong", [{"clip": 0.0}, {"clip": -1.0}, {"noise_multiplier": 0.0}, {"no_such": 1}])
+@pytest.mark.parametrize("wrong", [{"clip": 0.0}, {"clip": -1.0}, {"noise_multiplier": 1e-30}, {"no_such": 1}])
 def test_numbers_out_of_range_are_refused_with_the_key(wrong):
     with pytest.raises(ScenarioError, match=rf"privacy\.mechanism.*{next(iter(wrong))}"):
         scenario(CENTRAL | wrong)
+
+
+def test_the_outlook_of_local_noise_knows_unequal_sites():
+    """One site of 10,000 images beside three of 100: its noise is nearly all of the mean's."""
+    one = scenario(LOCAL, **{"federation.strategy.weighting": "examples"})
+    counts = dict(zip(one.training_sites, [10_000, 100, 100, 100], strict=True))
+    found = privacy_statement(one, infos(counts), asked_sites(one, 1), 900, True)
+    share = (10_000**2 + 3 * 100**2) ** 0.5 / 10_300
+    assert f"norm {noise_multiplier(8.0, 1e-5, 1) * share * 30:.3g} times" in found.outlook
 
 
 def test_a_scenario_and_back_and_nothing_written_where_there_is_none():
