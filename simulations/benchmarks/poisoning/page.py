@@ -1,5 +1,6 @@
 """The tables of the matrix, and ``docs/results-poisoning.md``."""
 
+import textwrap
 from collections.abc import Sequence
 
 from medfed.results import Estimate
@@ -8,6 +9,8 @@ from simulations.benchmarks.poisoning import figures
 from simulations.benchmarks.poisoning.figures import Outcomes, chosen
 from simulations.benchmarks.poisoning.pair import SERVER_CHECKS, Outcome
 from simulations.benchmarks.poisoning.plan import ATTACKS, CLEAN, HONEST_NORM, NOISED, base
+
+_WIDTH = 120
 
 WAYS = (*DETECTORS, SERVER_CHECKS)
 """All ways in which a site is named."""
@@ -39,7 +42,7 @@ def page(
             "Who is named, over all rules without noise: share of malicious sites named / share of honest sites named",
             named_table(outcomes, attacks, number),
         ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(map(_wrapped, parts)) + "\n"
 
 
 def noise_note(outcomes: Outcomes, noised: Sequence[str]) -> str:
@@ -57,6 +60,12 @@ def noise_note(outcomes: Outcomes, noised: Sequence[str]) -> str:
         "there: who is named is counted without these columns. Under `norm_clipped_mean` and `mean+central` the server "
         "bounds every update."
     )
+
+
+def _wrapped(part: str) -> str:
+    """Prose in lines of a page; a table or heading as it is."""
+    as_it_is = part.startswith(("|", "#"))
+    return part if as_it_is else textwrap.fill(part, _WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def accuracy_table(outcomes: Outcomes, attacks: Sequence[str], rules: Sequence[str], number: int) -> str:
