@@ -10,7 +10,7 @@ from torch import Tensor
 from medfed.audit.contract import AuditContext, NotTestedError, TestImages
 from medfed.audit.results import share
 from medfed.config import Scenario
-from medfed.results import Estimate, Status
+from medfed.results import Estimate, Status, Summary
 from medfed.training.evaluation import predict_batch
 from medfed.types import Update
 from robustness.aggregation.contract import RobustAggregator
@@ -46,15 +46,14 @@ def points_lost(context: AuditContext) -> Estimate:
     Both are scored on the same test images; the interval takes their errors as independent, which makes it too wide.
 
     Raises:
-        NotTestedError: the audit cannot train, or one of the two runs has no figure.
+        NotTestedError: the audit cannot train, or one of the two runs was stopped or has no figure.
     """
     scenario, metric = context.scenario, context.scenario.headline
+    _require_whole(context.run.summary, scenario)
     changes = {"adversary.sites": 0, "baselines.local": False, "baselines.pooled": False, "record.rounds": ()}
     context.progress("training the federation without malicious sites", 0.0)
     twin = context.run_scenario(scenario.replace(name=f"{scenario.name[:56]}-honest", **changes)).summary
-    for run in (twin, context.run.summary):
-        if run.status is Status.STOPPED or run.rounds != scenario.training.rounds:
-            raise NotTestedError(f"a run ended after {run.rounds} of {scenario.training.rounds} rounds")
+    _require_whole(twin, scenario)
     before, after = ((run.mean.federated or {}).get(metric) for run in (twin, context.run.summary))
     if before is None or after is None or before.value is None or after.value is None:
         raise NotTestedError("one of the two runs has no figure")
@@ -63,6 +62,12 @@ def points_lost(context: AuditContext) -> Estimate:
         return Estimate(value=lost, low=None, high=None, n=n)
     reach = _Z * math.hypot(before.se, after.se)
     return Estimate(value=lost, low=lost - reach, high=lost + reach, n=n)
+
+
+def _require_whole(run: Summary, scenario: Scenario) -> None:
+    """Refuse a run that somebody or something stopped: what it lacks is not what malicious sites took."""
+    if run.status is Status.STOPPED:
+        raise NotTestedError(f"a run was stopped after {run.rounds} of {scenario.training.rounds} rounds")
 
 
 def steps_kept(context: AuditContext, of_round: Round) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -79,17 +84,20 @@ def steps_kept(context: AuditContext, of_round: Round) -> tuple[tuple[float, flo
         rows = MatrixRows(of_round.sites, of_round.updates)
         used, _ = rule(rows, weights, {}, context.numpy_generator("poisoning", "rule", of_round.number))
     else:
-        factors = [rule.factor({"update": update}) * _clipped(context, update) for update in of_round.updates]
+        factors = [_clipped(context, update, rule.factor({"update": update})) for update in of_round.updates]
         used = _mean(of_round.updates * torch.tensor(factors)[:, None], weights)
     return _parts(_mean(of_round.updates, weights), mean), _parts(used, mean)
 
 
-def _clipped(context: AuditContext, update: Vector) -> float:
-    """What a server that noises updates shortens one by first; an adaptive bound is taken as it was in round 1."""
+def _clipped(context: AuditContext, update: Vector, factor: float) -> float:
+    """The rule's ``factor``, and what a server that noises updates shortens one by after it.
+
+    An adaptive bound is taken as it was in round 1.
+    """
     mechanism = context.scenario.privacy.mechanism
     bound = mechanism.bound({}) if hasattr(mechanism, "bound") else math.inf
-    length = float(update.norm())
-    return 1.0 if length <= bound else float(bound) / length
+    length = factor * float(update.norm())
+    return factor if length <= bound else factor * float(bound) / length
 
 
 def _parts(step: Vector, honest: Vector) -> tuple[float, float]:

@@ -6,6 +6,7 @@ such kernel in bfloat16 (2.4 times slower), so a network that has one stays as i
 alone, never at a clock.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,9 +34,16 @@ def to_channels_last(tensor: Tensor) -> Tensor:
 def channels_last(model: nn.Module) -> Iterator[None]:
     """Inside: weights with space axes in channels-last order; afterwards the very tensors from before.
 
+    Weights that share their memory with another keep theirs.
+
     What the model writes to such a weight is carried over, so that whoever compares the bytes sees it.
     """
-    kept = [(weight, weight.data) for weight in model.parameters() if weight.ndim in _FORMATS]
+    owners = Counter(weight.untyped_storage().data_ptr() for weight in model.parameters())
+    kept = [
+        (weight, weight.data)
+        for weight in model.parameters()
+        if weight.ndim in _FORMATS and owners[weight.untyped_storage().data_ptr()] == 1
+    ]
     kept = kept if suits_channels_last(model) else []
     try:
         for weight, values in kept:

@@ -199,30 +199,28 @@ def test_the_step_that_is_left_is_that_of_the_closed_form(tmp_path: Path, rule: 
     assert found == pytest.approx(used)
 
 
-def test_a_server_that_clips_for_privacy_is_told_of(tmp_path: Path) -> None:
-    """As above with the bound 5: -5 h is cut to -h, so that 12 of 20 parts of h are left."""
+@pytest.mark.parametrize("rule", ['"mean"', '{ name = "norm_clipped_mean", max_norm = 10.0 }'])
+def test_a_server_that_clips_for_privacy_is_told_of(tmp_path: Path, rule: str) -> None:
+    """As above with the bound 5: -5 h is cut to -h, whatever longer bound came first; 12 of 20 parts of h are left."""
     honest = torch.tensor([3.0, 4.0])
     rows = torch.stack([-5 * honest if site in BAD else honest for site in SITES])
     mechanism = {"name": "central", "clip": 5.0, "noise_multiplier": 1.0}
-    scenario = scenario_of('{ name = "sign_flip" }').replace(**{"privacy.mechanism": mechanism})
+    scenario = scenario_of('{ name = "sign_flip" }', rule).replace(**{"privacy.mechanism": mechanism})
     plain, found = steps_kept(context_of(tmp_path, scenario), Round(1, SITES, rows))
     assert plain == pytest.approx((-0.2, 0.0))
     assert found == pytest.approx((0.6, 0.0))
 
 
-@pytest.mark.parametrize("changed", [{"status": Status.STOPPED}, {"rounds": 1}])
-def test_runs_of_different_length_are_not_compared(tmp_path: Path, changed: dict[str, object]) -> None:
+def test_a_run_that_was_stopped_is_not_compared(tmp_path: Path) -> None:
     scenario = scenario_of('{ name = "sign_flip" }')
     record(tmp_path, scenario, drawn(scenario, lambda update: -5.0 * update))
-    cut = RunData(tmp_path, summary(0.7).model_copy(update=changed))
-    whole = context_of(tmp_path, scenario, run_scenario=lambda changed: RunResult(tmp_path, summary(0.9)), run=cut)
-    stopped = context_of(
-        tmp_path, scenario, run_scenario=lambda _: RunResult(tmp_path, summary(0.9).model_copy(update=changed))
-    )
-    for context in (whole, stopped):
+    cut = summary(0.7).model_copy(update={"status": Status.STOPPED, "rounds": 1})
+    of_run = context_of(tmp_path, scenario, run_scenario=lambda _: pytest.fail("trained"), run=RunData(tmp_path, cut))
+    of_twin = context_of(tmp_path, scenario, run_scenario=lambda _: RunResult(tmp_path, cut))
+    for context in (of_run, of_twin):
         result = Poisoning()(context)
         assert len(result.findings) == 2
-        assert any("ended after" in said for said in result.not_tested)
+        assert any("was stopped after 1 of 3 rounds" in said for said in result.not_tested)
 
 
 def test_claimed_counts_weigh_in_the_plain_mean_and_not_in_a_robust_rule(tmp_path: Path) -> None:

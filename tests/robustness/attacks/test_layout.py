@@ -36,6 +36,15 @@ def test_what_the_model_writes_to_a_weight_is_carried_over():
     assert model[0].weight[1, 2, 0, 1].item() == 7.0
 
 
+def test_weights_that_share_their_memory_keep_their_order():
+    """Carried back one by one, the old values of one would cover what was written through the other."""
+    model = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3))
+    model[1].weight.data = model[0].weight.data
+    with channels_last(model):
+        model[0].weight.data[1, 2, 0, 1] = 7.0
+    assert model[0].weight[1, 2, 0, 1].item() == model[1].weight[1, 2, 0, 1].item() == 7.0
+
+
 @pytest.mark.parametrize("norm", [nn.GroupNorm(2, 8), nn.InstanceNorm2d(8)], ids=["group", "instance"])
 def test_a_network_whose_norm_is_slow_in_that_order_keeps_its_own(norm):
     model = _model(norm)
