@@ -2,7 +2,7 @@
 
 Only a grid inside one machine comes here, since only there do the images of several sites lie in one place. Where the
 batch cannot be trained (a site's images cannot be read, memory runs out), its sites are trained one by one, so that a
-fault is told of the site that has it, and of no other.
+fault is told of the site that has it, and of no other. The reply of a site that was trained in a batch is marked.
 """
 
 import logging
@@ -34,10 +34,16 @@ def together(given: Sequence[Message], contexts: Sequence[Context]) -> list[Answ
         contexts: of the sites' nodes, one per message.
     """
     try:
-        return [partial(train_reply, trained=trained) for trained in _trained(given, contexts)]
+        return [partial(_marked_reply, trained=trained) for trained in _trained(given, contexts)]
     except Exception:  # whatever it is, the site that causes it tells of it when it is its turn
         log.warning("a batch of %d sites is trained one by one:", len(given), exc_info=True)
         return [app] * len(given)
+
+
+def _marked_reply(message: Message, context: Context, trained: Trained) -> Message:
+    reply = train_reply(message, context, trained)
+    messages.mark_stacked(reply.content)
+    return reply
 
 
 def _trained(given: Sequence[Message], contexts: Sequence[Context]) -> list[Trained]:

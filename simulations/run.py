@@ -189,7 +189,7 @@ def _federate(scenario: Scenario, folder: Path, command: str, workers: int, engi
     if engine is not None:
         engine.run(server_app, scenario, run_config, folder, workers)
         return
-    with local_grid("client.app:app", configs, workers, together="simulations.batches:together") as grid:
+    with local_grid("client.app:app", configs, workers, together="client.batch:together") as grid:
         server_app(grid, Context(1, 1, {}, RecordDict(), run_config))
 
 

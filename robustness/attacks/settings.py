@@ -16,7 +16,8 @@ class RunSettings:
         seed: every random number of the run derives from it.
         restarts: how often the attack runs, each time on the images that are not fooled yet.
         batch_size: the most images in one pass of the model.
-        max_bytes: memory for the state of a search, and again for what autograd keeps of a batch.
+        max_bytes: memory for the state of a search, and again for what autograd keeps of a batch. Images are searched
+            in as many parts as it asks for, each with random numbers of its own, so that it belongs to the result.
         precision: of the search; every success is confirmed in float32.
         stop_when_fooled: fooled images leave the search; False looks on, for the least distance or the most damage.
     """

@@ -8,7 +8,7 @@ _MODULES = (
     "torch._dynamo",
     "client.app",
     "simulations.baselines.crew",
-    "simulations.batches",
+    "client.batch",
     "simulations.engine.worker",
 )  # the first: by an optimizer's step
 

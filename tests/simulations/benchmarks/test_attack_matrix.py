@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from robustness.attacks.criteria import WrongDecisions
 from robustness.attacks.heads import SigmoidHead
 from robustness.attacks.projection import Bounds, allowed
-from simulations.benchmarks import attack_matrix
-from simulations.benchmarks.attack_matrix_case import NUM_KINDS, SIZE, Case, make_films
-from simulations.benchmarks.attack_matrix_cells import L0, L2, LINF, Cell, Line, judged
-from simulations.benchmarks.attack_matrix_points import noise, reference_pgd
+from simulations.benchmarks.attack_matrix import __main__ as attack_matrix
+from simulations.benchmarks.attack_matrix.case import NUM_KINDS, SIZE, Case, make_films
+from simulations.benchmarks.attack_matrix.cells import L0, L2, LINF, Cell, Line, judged
+from simulations.benchmarks.attack_matrix.points import noise, reference_pgd
 
 
 class Mean(nn.Module):

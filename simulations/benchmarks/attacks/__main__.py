@@ -15,7 +15,7 @@ import torch
 
 from medfed.data.location import resolve_path
 from medfed.errors import DataError
-from simulations.benchmarks.attack_models import RECIPES, Recipe, scenario, trained
+from simulations.benchmarks.attacks.models import RECIPES, Recipe, scenario, trained
 from simulations.benchmarks.processes import fresh
 from simulations.benchmarks.report import Row, print_rows
 
@@ -29,7 +29,7 @@ def compared(name: str, folder: Path, split: str) -> list[Row]:
     """Both sides on one model, each in a process of its own."""
     recipe = RECIPES[name]
     trained(recipe, folder)
-    command = ("simulations.benchmarks.attack_case",)
+    command = ("simulations.benchmarks.attacks.case",)
     mine = fresh(*command, "ours", name, folder, "--split", split)
     theirs: dict[str, Any] | None = None
     reason = ""

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 from robustness.attacks.torchattacks_guard.package import torchattacks
-from simulations.benchmarks.attack_matrix_case import cases
-from simulations.benchmarks.attack_matrix_cells import ATTACKS, Cell, Line, line_of
+from simulations.benchmarks.attack_matrix.case import cases
+from simulations.benchmarks.attack_matrix.cells import ATTACKS, Cell, Line, line_of
 from simulations.benchmarks.report import Row, print_rows
 
 SHARE = 0.95

@@ -1,6 +1,6 @@
 """One side of the attack benchmark in a fresh process: our ensemble, or pyautoattack from .venv-peers, on one model.
 
-    python -m simulations.benchmarks.attack_case ours|peer MODEL FOLDER [--split val]
+    python -m simulations.benchmarks.attacks.case ours|peer MODEL FOLDER [--split val]
 
 Both sides see the same weights, films and bound, in the same torch; pyautoattack, which asks for nothing else, is taken
 from .venv-peers. Seconds are of the processor, for the attack alone. The same few lines judge what either returns.
@@ -23,7 +23,7 @@ from robustness.attacks.ensemble import Ensemble
 from robustness.attacks.heads import SoftmaxHead
 from robustness.attacks.settings import RunSettings
 from robustness.attacks.threat import ThreatModel
-from simulations.benchmarks.attack_models import RECIPES, films, trained
+from simulations.benchmarks.attacks.models import RECIPES, films, trained
 from simulations.benchmarks.processes import PEER_PYTHON
 
 FILMS = 256

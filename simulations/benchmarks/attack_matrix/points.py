@@ -8,7 +8,7 @@ from robustness.attacks.enforcer import run_attack
 from robustness.attacks.ensemble import Ensemble
 from robustness.attacks.projection import Bounds
 from robustness.attacks.threat import ThreatModel
-from simulations.benchmarks.attack_matrix_case import Case
+from simulations.benchmarks.attack_matrix.case import Case
 
 OURS: dict[str, tuple[str, ...]] = {"linf": ("ensemble",), "l2": ("ensemble",), "l0": ("one_pixel",)}
 """Norm -> names in the table of attacks, the first that is there."""

@@ -23,8 +23,8 @@ from medfed.models.small_cnn import SmallCNN
 from medfed.params import get_weights, load_weights, save_weights, set_weights
 from medfed.types import SiteData, Split
 
-SCENARIOS = Path(__file__).parents[1] / "scenarios"
-CXR = Path(__file__).parents[3] / "shared" / "data" / "cxr_pneumonia_multisource" / "labels.csv"
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
+CXR = Path(__file__).parents[4] / "shared" / "data" / "cxr_pneumonia_multisource" / "labels.csv"
 WARM_SHARE = 0.4
 """Share of the epochs over which the bound of adversarial training grows to its full size."""
 

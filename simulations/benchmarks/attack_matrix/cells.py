@@ -19,8 +19,8 @@ from robustness.attacks.projection import Bounds, allowed
 from robustness.attacks.threat import ThreatModel
 from robustness.attacks.torchattacks_guard import TorchAttack, run_torchattack
 from robustness.attacks.torchattacks_guard.package import Option
-from simulations.benchmarks.attack_matrix_case import Case
-from simulations.benchmarks.attack_matrix_points import noise, our_points, reference_pgd
+from simulations.benchmarks.attack_matrix.case import Case
+from simulations.benchmarks.attack_matrix.points import noise, our_points, reference_pgd
 
 LINF = ThreatModel.grey_levels(8)
 L2 = ThreatModel(norm="l2", eps=1.0)

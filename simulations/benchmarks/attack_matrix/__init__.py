@@ -1,0 +1,1 @@
+"""Heads against attacks, beside torchattacks (``python -m simulations.benchmarks.attack_matrix``)."""

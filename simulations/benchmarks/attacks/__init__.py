@@ -1,0 +1,1 @@
+"""Strength and cost of the attack ensemble beside pyautoattack (``python -m simulations.benchmarks.attacks``)."""
