@@ -18,7 +18,7 @@ from simulations.benchmarks.poisoning import figures
 from simulations.benchmarks.poisoning.figures import Outcomes
 from simulations.benchmarks.poisoning.page import WAYS, page
 from simulations.benchmarks.poisoning.pair import Outcome
-from simulations.benchmarks.poisoning.plan import ATTACKS, CLEAN, FEDAVG, NOISED, Pair, columns, pairs
+from simulations.benchmarks.poisoning.plan import ATTACKS, CLEAN, FEDAVG, Pair, columns, pairs, rules
 from simulations.benchmarks.poisoning.work import work
 from simulations.benchmarks.report import Row, print_rows
 
@@ -35,7 +35,7 @@ def report(outcomes: Outcomes, attacks: Sequence[str], names: Sequence[str], mal
         at = f"{number} malicious"
         found.append(Row(f"{at}: clean FedAvg, accuracy", clean, None, "1", "higher", LEAST_CLEAN, none))
         for attack in attacks:
-            candidates = [name for name in names if name != FEDAVG and name not in NOISED]
+            candidates = [name for name in names if name != FEDAVG and name in rules(number)]
             best = figures.least_lost(outcomes, attack, candidates, number)
             rule, lost = best or ("no rule", 100.0)
             found.append(Row(f"{at}: {attack}, {rule}", lost, None, "points lost", "lower", MOST_LOST, none))

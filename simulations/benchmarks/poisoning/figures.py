@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from medfed.report.sweep_statistics import mean_over_seeds
 from medfed.results import Estimate
 from simulations.benchmarks.poisoning.pair import Outcome
-from simulations.benchmarks.poisoning.plan import CLEAN, NOISED, Pair
+from simulations.benchmarks.poisoning.plan import CLEAN, Pair, rules
 
 Outcomes = Mapping[Pair, Outcome]
 
@@ -79,9 +79,9 @@ def named(outcomes: Iterable[Outcome], detectors: Iterable[str]) -> Named:
 
 
 def of_attack(outcomes: Outcomes, attack: str, num_malicious: int) -> list[Outcome]:
-    """All runs of an attack, whatever the rule; not those with noise, which tells honest sites from others."""
-    wanted = (attack, num_malicious)
-    return [o for p, o in outcomes.items() if (p.attack, p.num_malicious) == wanted and p.rule not in NOISED]
+    """All runs of an attack under FedAvg, whatever the rule; without noise, which tells honest sites from others."""
+    wanted, counted = (attack, num_malicious), rules(num_malicious)
+    return [o for p, o in outcomes.items() if (p.attack, p.num_malicious) == wanted and p.rule in counted]
 
 
 def least_lost(outcomes: Outcomes, attack: str, rules: Iterable[str], num_malicious: int) -> tuple[str, float] | None:

@@ -8,7 +8,15 @@ from robustness.detection import DETECTORS
 from simulations.benchmarks.poisoning import figures
 from simulations.benchmarks.poisoning.figures import Outcomes, chosen
 from simulations.benchmarks.poisoning.pair import SERVER_CHECKS, Outcome
-from simulations.benchmarks.poisoning.plan import ATTACKS, CLEAN, HONEST_NORM, NOISED, base
+from simulations.benchmarks.poisoning.plan import (
+    ATTACKS,
+    CLEAN,
+    HONEST_NORM,
+    NOISED,
+    STRATEGY_ATTACKS,
+    STRATEGY_COLUMNS,
+    base,
+)
 
 _WIDTH = 120
 
@@ -30,18 +38,24 @@ def page(
     ]
     if noised := [rule for rule in rules if rule in NOISED]:
         parts.append(noise_note(outcomes, noised))
+    of_fedavg = [rule for rule in rules if rule not in STRATEGY_COLUMNS]
     for number in malicious:
         parts += [
             f"## {number} of {scenario.data.partition.num_sites} sites malicious",
             "Test accuracy, and in brackets the points that it is below the same rule without attack"
             + (" (mean over seeds, 95 % interval)" if len(seeds) > 1 else ""),
-            accuracy_table(outcomes, attacks, rules, number),
+            accuracy_table(outcomes, attacks, of_fedavg, number),
             "Success of the backdoor: share of test images with a finding that the trigger turns to none, and in "
             "brackets the same under that rule without attack",
-            success_table(outcomes, attacks, rules, number),
+            success_table(outcomes, attacks, of_fedavg, number),
             "Who is named, over all rules without noise: share of malicious sites named / share of honest sites named",
             named_table(outcomes, attacks, number),
         ]
+        if others := [rule for rule in rules if rule in STRATEGY_COLUMNS]:
+            parts += [
+                "Strategies other than FedAvg, accuracy and points lost as above",
+                strategy_table(outcomes, attacks, others, number),
+            ]
     return "\n\n".join(map(_wrapped, parts)) + "\n"
 
 
@@ -70,15 +84,23 @@ def _wrapped(part: str) -> str:
 
 def accuracy_table(outcomes: Outcomes, attacks: Sequence[str], rules: Sequence[str], number: int) -> str:
     """A row per attack, a column per rule."""
+    rows = {a: [_accuracy(outcomes, a, rule, number) for rule in rules] for a in (CLEAN, *attacks)}
+    return _table("attack", rules, rows)
 
-    def cell(attack: str, rule: str) -> str:
-        found, clean = chosen(outcomes, attack, rule, number), chosen(outcomes, CLEAN, rule, number)
-        if said := _no_figure(list(found.values())):
-            return said
-        shown = _text(figures.accuracy(found), 3)
-        return shown if attack == CLEAN else f"{shown} ({_text(figures.points_lost(found, clean), 1)})"
 
-    return _table("attack", rules, {attack: [cell(attack, rule) for rule in rules] for attack in (CLEAN, *attacks)})
+def strategy_table(outcomes: Outcomes, attacks: Sequence[str], columns: Sequence[str], number: int) -> str:
+    """A row per strategy and rule, a column per attack."""
+    tried = (CLEAN, *(attack for attack in attacks if attack in STRATEGY_ATTACKS))
+    rows = {column: [_accuracy(outcomes, attack, column, number) for attack in tried] for column in columns}
+    return _table("strategy, rule", tried, rows)
+
+
+def _accuracy(outcomes: Outcomes, attack: str, rule: str, number: int) -> str:
+    found, clean = chosen(outcomes, attack, rule, number), chosen(outcomes, CLEAN, rule, number)
+    if said := _no_figure(list(found.values())):
+        return said
+    shown = _text(figures.accuracy(found), 3)
+    return shown if attack == CLEAN else f"{shown} ({_text(figures.points_lost(found, clean), 1)})"
 
 
 def success_table(outcomes: Outcomes, attacks: Sequence[str], rules: Sequence[str], number: int) -> str:

@@ -73,14 +73,39 @@ Under ``central`` every site weighs the same: where stated counts weigh, a false
 """
 
 
+STRATEGIES: Mapping[str, Mapping[str, Any]] = {
+    "fedprox": {"name": "fedprox", "mu": 0.1},
+    "fedavgm": {"name": "fedavgm", "momentum": 0.5},
+    "fedadagrad": {"name": "fedadagrad", "lr": 0.03},
+    "fedadam": {"name": "fedadam", "lr": 0.03},
+    "fedyogi": {"name": "fedyogi", "lr": 0.03},
+    "fednova": {"name": "fednova"},
+    "scaffold": {"name": "scaffold"},
+    "cyclic": {"name": "cyclic"},
+}
+"""Strategies beside FedAvg that end with one model for all sites -> ``federation.strategy``. FedBN, FedPer and Ditto
+keep parts of the model at the sites; what they send of the rest is what FedAvg sends."""
+
+STRATEGY_RULES = ("mean", "median")
+STRATEGY_ATTACKS = ("sign_flip", "min_max", "label_flip", "model_replacement")
+"""What the strategies are tried against: loud, hidden, in the labels, in the images."""
+
+STRATEGY_COLUMNS: Mapping[str, tuple[str, str]] = {
+    f"{strategy}, {rule}": (strategy, rule) for strategy in STRATEGIES for rule in STRATEGY_RULES
+}
+"""Name in the table -> strategy, rule."""
+
+
 def columns(num_malicious: int) -> dict[str, dict[str, Any]]:
-    """Name in the table -> what it changes in the scenario: the rules, then rules with noise."""
+    """Name in the table -> what it changes in the scenario: the rules, rules with noise, strategies."""
     chosen = rules(num_malicious)
     found: dict[str, dict[str, Any]] = {name: {"federation.aggregator": rule} for name, rule in chosen.items()}
     for name, (rule, mechanism) in NOISED.items():
         found[name] = {"federation.aggregator": chosen[rule], "privacy.mechanism": dict(mechanism)}
         if mechanism["name"] == "central":
             found[name]["federation.strategy.weighting"] = "uniform"
+    for name, (strategy, rule) in STRATEGY_COLUMNS.items():
+        found[name] = {"federation.aggregator": chosen[rule], "federation.strategy": dict(STRATEGIES[strategy])}
     return found
 
 
@@ -118,4 +143,5 @@ def pairs(attacks: Sequence[str], chosen: Sequence[str], malicious: Sequence[int
         for num_malicious in malicious:
             for attack in (CLEAN, *attacks):
                 for rule in chosen:
-                    yield Pair(attack, rule, num_malicious, seed)
+                    if rule not in STRATEGY_COLUMNS or attack in (CLEAN, *STRATEGY_ATTACKS):
+                        yield Pair(attack, rule, num_malicious, seed)

@@ -8,10 +8,23 @@ from medfed.config import load_scenario
 from privacy.gaussian import gaussian_epsilon
 from robustness.aggregation import AGGREGATORS
 from robustness.byzantine import BYZANTINE
+from server.strategies import STRATEGIES as SERVER_STRATEGIES
 from simulations.benchmarks.poisoning import figures, page, pair, plan
 from simulations.benchmarks.poisoning.__main__ import report
 from simulations.benchmarks.poisoning.pair import SERVER_CHECKS, Outcome
-from simulations.benchmarks.poisoning.plan import ATTACKS, CLEAN, FEDAVG, NOISED, Pair, columns, pairs, rules
+from simulations.benchmarks.poisoning.plan import (
+    ATTACKS,
+    CLEAN,
+    FEDAVG,
+    NOISED,
+    STRATEGIES,
+    STRATEGY_ATTACKS,
+    STRATEGY_COLUMNS,
+    Pair,
+    columns,
+    pairs,
+    rules,
+)
 from simulations.benchmarks.poisoning.work import work
 
 SMALL = (
@@ -39,11 +52,13 @@ def outcome(accuracy: float | None, malicious: int = 1, **more) -> Outcome:
 def test_every_behaviour_and_every_rule_is_in_the_matrix() -> None:
     assert {fields["name"] for fields in ATTACKS.values()} == set(BYZANTINE)
     assert {fields["name"] for fields in rules(4).values()} == set(AGGREGATORS)
+    assert {*STRATEGIES, "fedavg", "fedbn", "fedper", "ditto"} == set(SERVER_STRATEGIES)
 
 
 def test_every_pair_is_a_scenario_of_its_own() -> None:
     wanted = list(pairs(list(ATTACKS), list(columns(4)), [4], 1))
-    assert len(wanted) == (len(ATTACKS) + 1) * (len(rules(4)) + len(NOISED))
+    of_strategies = len(STRATEGY_COLUMNS) * (len(STRATEGY_ATTACKS) + 1)
+    assert len(wanted) == (len(ATTACKS) + 1) * (len(rules(4)) + len(NOISED)) + of_strategies
     made = [one.scenario() for one in wanted]
     assert len({scenario.name for scenario in made}) == len(made)
     assert {scenario.adversary.sites for scenario in made} == {0, 4}
