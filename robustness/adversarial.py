@@ -51,7 +51,7 @@ class Adversarial:
         restarts: classification: further climbs from random points.
         queries: classification: of the search without gradients, for each image that is left.
         blind_queries: classification: the same for images on which a gradient was exactly zero.
-        segmentation_steps: gradient steps for each of five losses.
+        segmentation_steps: gradient steps; soft Dice climbs four times as many, CosPGD as many.
     """
 
     title: ClassVar[str] = "Adversarial images"

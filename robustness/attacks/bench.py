@@ -54,6 +54,7 @@ class Bench:
         images = _on_device(images, model)
         labels = labels.to(images.device)
         _require_images(images, threat)
+        _require_one_type(model, images)
         batch = min(settings.batch_size, max(1, settings.max_bytes // max(1, saved_bytes(model, images[:1]))))
         oracle = Oracle(model, head, batch, settings.precision)
         state = torch.get_rng_state()
@@ -147,6 +148,20 @@ def _on_device(images: Images, model: nn.Module) -> Images:
     for tensor in (*model.parameters(), *model.buffers()):
         return images.detach().to(tensor.device)
     return images.detach()
+
+
+def _require_one_type(model: nn.Module, images: Images) -> None:
+    """Refuse a model in other numbers than the images, e.g. one in half precision.
+
+    Raises:
+        AttackError: names the parameter.
+    """
+    for name, value in model.named_parameters():
+        if value.is_floating_point() and value.dtype != images.dtype:
+            raise AttackError(
+                f'model: expected parameters of {images.dtype}, as the images; got {value.dtype} in "{name}"; use '
+                'model.float(), and precision = "bfloat16" for speed'
+            )
 
 
 def _require_images(images: Images, threat: ThreatModel) -> None:

@@ -1,4 +1,4 @@
-"""What all segmentation attacks share: one climb per loss from a random point, in steps that shrink along a cosine."""
+"""What all segmentation attacks share: climbs from one random point, in steps that shrink along a cosine."""
 
 import math
 from functools import partial
@@ -20,10 +20,10 @@ Images = Float[Tensor, "batch channel *space"]
 
 @plugin
 class Climber:
-    """One climb for each of ``tried``, all from one random point; the search keeps the worst point per image.
+    """One climb for each of ``climbs``, all from one random point; the search keeps the worst point per image.
 
     Attributes:
-        steps: gradients per loss.
+        steps: gradients of a climb.
         step: the first step as a share of eps.
     """
 
@@ -36,18 +36,19 @@ class Climber:
     step: Share = 1.0
 
     @property
-    def tried(self) -> tuple[SegmentationLossName, ...]:
-        """The losses, in the order in which they are climbed."""
+    def climbs(self) -> tuple[tuple[SegmentationLossName, int], ...]:
+        """Losses in the order in which they are climbed, and the gradients of each."""
         raise NotImplementedError
 
     def __call__(self, search: Search, generator: torch.Generator) -> None:
         """Climb with one loss after the other."""
-        start, share = search.random_points(generator), 1 / len(self.tried)
-        for rank, name in enumerate(self.tried):
+        start, total, done = search.random_points(generator), sum(steps for _, steps in self.climbs), 0
+        for name, steps in self.climbs:
             if not search.num_active:
                 return
             loss = SEGMENTATION_LOSSES[name]
-            start = climb(search, start, loss, self.steps, self.step, done=rank * share, share=share)
+            start = climb(search, start, loss, steps, self.step, done=done / total, share=steps / total)
+            done += steps
 
 
 def climb(

@@ -18,6 +18,6 @@ class SegmentationPGD(Climber):
     loss: Literal["cross_entropy", "soft_dice", "masked_margin"] = "soft_dice"
 
     @property
-    def tried(self) -> tuple[SegmentationLossName, ...]:
+    def climbs(self) -> tuple[tuple[SegmentationLossName, int], ...]:
         """The one loss."""
-        return (self.loss,)
+        return ((self.loss, self.steps),)

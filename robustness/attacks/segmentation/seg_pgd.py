@@ -1,7 +1,5 @@
 """SegPGD: pixels that are won count the less, the earlier the step (Gu, Zhao, Tresp and Torr, ECCV 2022)."""
 
-from typing import ClassVar
-
 from medfed.registry import plugin
 from robustness.attacks.segmentation.climb import Climber
 from robustness.attacks.segmentation.losses import SegmentationLossName
@@ -14,4 +12,7 @@ class SegPGD(Climber):
     A pixel (voxel, finding) is won where it is decided as the goal wants. On a single decision per image it is PGD.
     """
 
-    tried: ClassVar[tuple[SegmentationLossName, ...]] = ("seg_pgd",)
+    @property
+    def climbs(self) -> tuple[tuple[SegmentationLossName, int], ...]:
+        """The one loss."""
+        return (("seg_pgd", self.steps),)

@@ -23,6 +23,7 @@ def _bad(message, *, model=None, images=None, labels=BOTH, threat=SMALL, head=TW
 
 
 BAD = {
+    "half": _bad("bfloat16", model=Linear(2).half()),
     "range": _bad("z_scored", images=3 * inner_images(4)),
     "integers": _bad("float image", images=torch.zeros(4, 1, 4, 4, dtype=torch.uint8)),
     "labels": _bad(r"shape \(3,\)", labels=torch.zeros(3)),
