@@ -1,0 +1,13 @@
+"""Gradient inversion: images from a change of weights. One engine keeps the rules; one small file per attack."""
+
+from privacy.inversion.dlg import DLG
+from privacy.inversion.first_layer import FirstLayer
+from privacy.inversion.grad_inversion import GradInversion
+from privacy.inversion.inverting_gradients import InvertingGradients
+
+INVERSIONS = {
+    "first_layer": FirstLayer,
+    "dlg": DLG,
+    "inverting_gradients": InvertingGradients,
+    "grad_inversion": GradInversion,
+}

@@ -1,0 +1,83 @@
+"""``medfed privacy attack`` over a run of seconds. Oracles: files that it writes; exit codes; one line per fault."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from matplotlib.image import imread
+
+from medfed import cli
+from medfed.config import parse_scenario
+from privacy.leakage.cli import _ended_by_ctrl_c
+from simulations.run import simulate
+from tests.simulations.conftest import TINY
+
+CHANGES = {
+    "baselines.local": False,
+    "baselines.pooled": False,
+    "training.rounds": 1,
+    "training.local_steps": 1,
+    "training.batch_size": 2,
+    "record.rounds": (1,),
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with recorded updates of one step on two images."""
+    return simulate(parse_scenario(TINY).replace(**CHANGES), out=tmp_path_factory.mktemp("runs")).folder
+
+
+def call(*options: str) -> int:
+    return cli.run(["privacy", "attack", *options], cli.COMMANDS)
+
+
+def test_an_attack_writes_pictures_and_figures(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--site", "site-01", "--round", "-1", "--iterations", "3", "--control", "1")
+    assert call(str(run), *options) == 0
+    folder = run / "audit" / "inversion" / "1-site-01"
+    found = json.loads((folder / "attack.json").read_text())
+    assert (found["round"], found["site"], found["images_in_update"], found["local_steps"]) == (1, "site-01", 2, 1)
+    assert (found["images_looked_for"], found["whole_training_simulated"], found["iterations"]) == (2, True, 3)
+    assert found["stopped"] == "iterations"
+    assert len(found["images"]) == 2
+    assert len(found["control"]) == 1
+    assert all(1 <= image["rank"] <= found["decoys"] + 1 for image in found["images"])
+    assert imread(folder / "pairs.png").std() > 0.0
+    shown = capsys.readouterr().out
+    assert "update: 2 images, 1 steps; looked for 2, all steps simulated" in shown
+    assert "control, one undefended image" in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--site", "nobody", "--round", "1"), 'no update of site "nobody" was recorded in round 1'),
+        (("--site", "site-01", "--round", "7"), "round 7 was not recorded; there are: 1"),
+        (("--site", "site-01", "--round", "1", "--attack", "guess"), 'unknown inversion "guess"'),
+    ],
+)
+def test_bad_input_is_one_line(
+    run: Path, options: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(str(run), *options) == 2
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert len(shown.splitlines()) == 1
+
+
+def test_a_folder_that_is_no_run_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(str(tmp_path), "--site", "a", "--round", "1") == 2
+    assert "is not the folder of a run" in capsys.readouterr().err
+
+
+def test_the_first_ctrl_c_asks_for_the_end_and_the_second_interrupts() -> None:
+    usual = signal.getsignal(signal.SIGINT)
+    with _ended_by_ctrl_c() as asked:
+        assert not asked
+        signal.raise_signal(signal.SIGINT)
+        assert asked
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is usual

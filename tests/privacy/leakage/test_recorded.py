@@ -1,0 +1,214 @@
+"""From a run's folder to what an attacker sees. Oracles: the client's own training, replayed by hand step by step with
+plain torch; by-hand faults in files; BatchNorm's own statistics."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from medfed.models.initial import initial_weights, trained_entries
+from medfed.params import load_metadata, load_weights, save_weights
+from privacy.leakage.control import gradient_of, undefended
+from privacy.leakage.observed import noised, observe, unmodelled, within_reach
+from privacy.leakage.recorded import LeakageError, read_recorded, recorded_messages
+from privacy.leakage.statistics import batch_means, relative_error, told_buffers, true_batch_means
+from privacy.leakage.truth import decoys_of, truth_of
+from tests.privacy.leakage.recorded_run import TRAIN, dataset, recorded_run, scenario_of
+
+
+def opened(folder: Path, site: str = "a", number: int = 1, **changes: Any) -> Any:
+    scenario = scenario_of(**changes)
+    context = recorded_run(folder, scenario)
+    recorded = read_recorded(folder, scenario, number, site)
+    data = context.site(site)
+    return scenario, recorded, truth_of(scenario, recorded, data), data
+
+
+def test_what_was_recorded_is_listed_and_read(tmp_path: Path) -> None:
+    scenario = scenario_of()
+    recorded_run(tmp_path, scenario)
+    assert recorded_messages(tmp_path) == [(1, "a"), (1, "b"), (2, "a"), (2, "b")]
+    last = read_recorded(tmp_path, scenario, -1, "b")
+    assert (last.site, last.round, last.num_examples, last.num_steps) == ("b", 2, TRAIN, 1)
+    assert all(torch.equal(last.weights[name], value) for name, value in initial_weights(scenario).items())
+
+
+def test_a_change_is_what_the_truth_gives_by_hand(tmp_path: Path) -> None:
+    """One step of SGD on the images that the auditor draws anew: change = -lr x gradient."""
+    scenario, recorded, truth, data = opened(tmp_path, **{"training.batch_size": 2, "training.transforms": ("affine",)})
+    assert len(truth) == 2
+    assert not torch.equal(truth.images, data.train.batch(truth.positions)[0])
+    full = observe(scenario, recorded, truth, data)
+    model = scenario.model(scenario.model_task)
+    model.load_state_dict(recorded.weights)
+    functional.cross_entropy(model(truth.images), truth.labels).backward()
+    for name, parameter in model.named_parameters():
+        assert torch.allclose(recorded.change[name], -0.1 * parameter.grad, atol=1e-7)
+        assert torch.allclose(gradient_of(full, truth)[name], parameter.grad, atol=1e-7)
+
+
+def test_the_control_is_the_gradient_of_one_image_alone(tmp_path: Path) -> None:
+    scenario, recorded, truth, data = opened(tmp_path, **{"training.batch_size": 3})
+    seen, one = undefended(observe(scenario, recorded, truth, data), truth, 2)
+    model = scenario.model(scenario.model_task)
+    model.load_state_dict(recorded.weights)
+    functional.cross_entropy(model(truth.images[2:]), truth.labels[2:]).backward()
+    assert all(torch.allclose(seen.change[n], -p.grad, atol=1e-7) for n, p in model.named_parameters())
+    assert (seen.num_examples, seen.local_steps, len(one)) == (1, 1, 1)
+    assert one.patients == (truth.patients[2],)
+
+
+@pytest.mark.parametrize(("steps", "took"), [(1, 2), (2, 4), (3, 6), (7, 6)])
+def test_counts_of_images_and_batches(tmp_path: Path, steps: int, took: int) -> None:
+    changes = {"training.batch_size": 2, "training.local_steps": steps}
+    scenario, recorded, truth, data = opened(tmp_path, **changes)
+    full = observe(scenario, recorded, truth, data)
+    assert (full.num_examples, full.batch_size, full.local_steps) == (took, 2, steps)
+    assert len(set(truth.positions.tolist())) == took
+
+
+def test_beyond_reach_a_change_is_the_direction_of_one_step(tmp_path: Path) -> None:
+    scenario, recorded, truth, data = opened(tmp_path, **{"training.batch_size": 2, "training.local_steps": 3})
+    full = observe(scenario, recorded, truth, data)
+    assert within_reach(full, scenario, 6, 3).whole
+    for shown in (within_reach(full, scenario, 5, 3), within_reach(full, scenario, 6, 2)):
+        assert not shown.whole
+        seen = shown.observation
+        assert (seen.local_steps, seen.optimizer, seen.labels) == (1, None, None)
+        assert seen.num_examples == seen.batch_size <= 6
+
+
+def test_decoys_are_of_other_patients_of_the_site(tmp_path: Path) -> None:
+    _, _, truth, data = opened(tmp_path)
+    decoys = decoys_of(data, truth, (), 1000, np.random.default_rng(0))
+    others = {p for part in (data.train, data.val, data.test) for p in part.patients} - set(truth.patients)
+    assert sorted(decoys.patients) == sorted(others)
+    assert len(decoys.draw(7, np.random.default_rng(0))) == 7
+    assert len(decoys_of(data, truth, (), 5, np.random.default_rng(0)).images) == 5
+
+
+def test_what_is_not_simulated_is_said(tmp_path: Path) -> None:
+    assert unmodelled(scenario_of()) == []
+    changes = {
+        "federation.strategy": {"name": "scaffold"},
+        "training.precision": "bfloat16",
+        "model.dropout": 0.2,
+        "training.adversarial": {"name": "pgd"},
+    }
+    assert [line.split()[0] for line in unmodelled(scenario_of(**changes))] == [
+        "the",
+        "dropout",
+        "adversarial",
+        "training",
+    ]
+    local = {"name": "local", "clip": 1.0, "noise_multiplier": 1.0}
+    central = {"name": "central", "clip": 1.0, "noise_multiplier": 1.0}
+    assert noised(scenario_of(**{"privacy.mechanism": local}))
+    assert not noised(scenario_of(**{"privacy.mechanism": central}))
+    assert not noised(scenario_of())
+
+
+def _edit(folder: Path, change: Any, **metadata: Any) -> None:
+    path = folder / "recorded" / "1" / "a.safetensors"
+    save_weights(path, change(load_weights(path)), load_metadata(path) | metadata)
+
+
+def test_no_recording_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(LeakageError, match=r"\[record\] rounds = \[1, -1\]"):
+        read_recorded(tmp_path, scenario_of(), 1, "a")
+
+
+@pytest.mark.parametrize(
+    ("number", "site", "message"),
+    [(5, "a", "round 5 was not recorded; there are: 1, 2"), (1, "z", 'no update of site "z".*there are: a, b')],
+)
+def test_an_unknown_round_or_site_names_those_there_are(tmp_path: Path, number: int, site: str, message: str) -> None:
+    recorded_run(tmp_path, scenario_of())
+    with pytest.raises(LeakageError, match=message):
+        read_recorded(tmp_path, scenario_of(), number, site)
+
+
+def _first_as_integers(update: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    name = next(name for name in update if update[name].is_floating_point())
+    return update | {name: update[name].to(torch.int64)}
+
+
+@pytest.mark.parametrize(
+    ("change", "metadata", "message"),
+    [
+        (lambda update: update, {"masked": True}, "is masked"),
+        (_first_as_integers, {}, "is masked"),
+        (
+            lambda update: update | {"other.weight": torch.zeros(2)},
+            {},
+            "does not fit the scenario's model: other.weight",
+        ),
+        (lambda update: dict(list(update.items())[1:]), {}, "other entries than the global weights"),
+        (lambda update: update, {"num_steps": 0}, "num_steps"),
+    ],
+)
+def test_an_update_that_cannot_be_attacked_is_one_line(
+    tmp_path: Path, change: Any, metadata: dict[str, Any], message: str
+) -> None:
+    recorded_run(tmp_path, scenario_of())
+    _edit(tmp_path, change, **metadata)
+    with pytest.raises(LeakageError, match=message) as error:
+        read_recorded(tmp_path, scenario_of(), 1, "a")
+    assert "\n" not in str(error.value)
+
+
+def test_another_architecture_and_missing_global_weights(tmp_path: Path) -> None:
+    recorded_run(tmp_path, scenario_of())
+    with pytest.raises(LeakageError, match="does not fit the scenario's model"):
+        read_recorded(tmp_path, scenario_of(**{"model.width": 5}), 1, "a")
+    (tmp_path / "recorded" / "1" / "global.weights.safetensors").unlink()
+    with pytest.raises(LeakageError, match="global weights of round 1 are missing"):
+        read_recorded(tmp_path, scenario_of(), 1, "a")
+
+
+def test_other_data_than_those_of_the_run(tmp_path: Path) -> None:
+    scenario = scenario_of()
+    recorded_run(tmp_path, scenario)
+    _edit(tmp_path, lambda update: update, num_examples=99)
+    with pytest.raises(LeakageError, match="trained on 99 images, and the data now give it 6"):
+        truth_of(scenario, read_recorded(tmp_path, scenario, 1, "a"), dataset().site("a"))
+
+
+NORMED = {"model.norm": "batch", "federation.batch_norm": "average"}
+
+
+def test_statistics_of_one_step_give_the_mean_of_the_batch_away(tmp_path: Path) -> None:
+    """Against the means of what enters each layer, of the true images."""
+    scenario, recorded, truth, data = opened(tmp_path, **NORMED, **{"training.batch_size": 2})
+    model = observe(scenario, recorded, truth, data).model
+    found = batch_means(model, recorded.weights, recorded.change)
+    expected = true_batch_means(model, recorded.weights, truth.images)
+    assert found.keys() == expected.keys()
+    assert max(relative_error(found[layer], expected[layer]) for layer in found) < 1e-5
+    wrong = true_batch_means(model, recorded.weights, truth.images.flip(2))
+    assert max(relative_error(found[layer], wrong[layer]) for layer in found) > 1e-3
+
+
+def test_buffers_that_tell_something_are_named_and_kept_ones_are_not(tmp_path: Path) -> None:
+    scenario, recorded, truth, data = opened(tmp_path, **NORMED)
+    model = observe(scenario, recorded, truth, data).model
+    told = told_buffers(model, recorded.change)
+    assert told
+    assert all("running_" in name for name in told)
+    trained = trained_entries(scenario)
+    silent = {n: v if n in trained else torch.zeros_like(v) for n, v in recorded.change.items()}
+    assert told_buffers(model, silent) == ()
+    assert batch_means(model, recorded.weights, silent) == {}
+    kept = {n: v for n, v in recorded.change.items() if n in trained}
+    assert batch_means(model, recorded.weights, kept) == {}
+
+
+def test_entries_that_never_travel_are_at_their_initial_values(tmp_path: Path) -> None:
+    scenario, recorded, truth, data = opened(tmp_path, **{"model.norm": "batch", "federation.batch_norm": "local"})
+    assert not any("running_" in name for name in recorded.change)
+    assert recorded.weights.keys() == initial_weights(scenario).keys()
+    full = observe(scenario, recorded, truth, data)
+    assert "BatchNorm stays at the site" in " ".join(within_reach(full, scenario, 8, 8).unlike)

@@ -1,0 +1,167 @@
+"""The audit section on gradient inversion. Oracles: an attack that has every image and must succeed on single images,
+one that looks at noise and cannot; leaks planted by hand; exact intervals; the rules of verdicts."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from medfed.audit.contract import NotTestedError
+from medfed.audit.costs import pass_seconds
+from medfed.audit.plan import build_section, settings
+from medfed.audit.results import SectionResult
+from medfed.audit.tables import costs
+from medfed.audit.verdicts import clopper_pearson
+from medfed.params import load_metadata, load_weights, save_weights
+from medfed.registry import table
+from privacy.leakage.costs import DOUBLE_BACKWARD
+from privacy.leakage.section import GradientInversion
+from tests.privacy.leakage.attackers import Blind, Descent, Dictionary
+from tests.privacy.leakage.recorded_run import SITES, recorded_run, scenario_of
+
+LOOSE = {"max_named": 0.99, "max_rebuilt": 0.99}
+"""Thresholds that two images can meet: the interval of none of two ends at 0.84."""
+
+NOISED = {"privacy.mechanism": {"name": "local", "clip": 1.0, "noise_multiplier": 1.0}}
+NORMED = {"model.norm": "batch", "federation.batch_norm": "average"}
+
+
+def measure(folder: Path, fields: dict[str, Any], **changes: Any) -> SectionResult:
+    context = recorded_run(folder, scenario_of(**changes), rounds=(1,))
+    return GradientInversion(**{"control_images": 2, "decoys": 20} | fields)(context)
+
+
+def add_noise(folder: Path) -> None:
+    """As a site would: of norm far above that of the updates."""
+    draws = torch.Generator().manual_seed(0)
+    for site in SITES:
+        path = folder / "recorded" / "1" / f"{site}.safetensors"
+        noised = {name: torch.randn(value.shape, generator=draws) for name, value in load_weights(path).items()}
+        save_weights(path, noised, load_metadata(path))
+
+
+def test_single_images_are_rebuilt_and_named_and_the_section_fails(tmp_path: Path) -> None:
+    result = measure(tmp_path, {"attack": Dictionary()})
+    told, rebuilt = result.findings
+    low, high = clopper_pearson(2, 2)
+    for finding in (told, rebuilt):
+        assert (finding.estimate.value, finding.estimate.n) == (1.0, 2)
+        assert (finding.estimate.low, finding.estimate.high) == (pytest.approx(low), pytest.approx(high))
+    assert "21 people" in told.what
+    assert result.positive_control.holds
+    assert result.positive_control.observed == pytest.approx(100.0)
+    assert result.verdict == "FAIL"
+    assert [len(t.rows) for t in result.tables] == [2, 2, 6]
+    assert [(s.site, s.value) for s in result.samples] == [("a", pytest.approx(100.0)), ("b", pytest.approx(100.0))]
+
+
+def test_an_attack_that_is_too_weak_never_passes(tmp_path: Path) -> None:
+    """Thresholds that would be met, by an attack that finds nothing, are open all the same."""
+    result = measure(tmp_path, {"attack": Blind(), **LOOSE})
+    assert {finding.verdict for finding in result.findings} == {"PASS"}
+    assert not result.positive_control.holds
+    assert result.verdict == "INCONCLUSIVE"
+
+
+@pytest.mark.parametrize("suffices", [True, False])
+def test_naming_may_stand_for_the_psnr_and_then_images_are_not_judged(tmp_path: Path, suffices: bool) -> None:
+    """An attack that is right but for the contrast, which names do not see and PSNR does."""
+    fields = {"attack": Dictionary(contrast=0.5), "naming_suffices": suffices, "max_rebuilt": 0.99}
+    result = measure(tmp_path, fields, model={"name": "tests.privacy.leakage.attackers:Flat"})
+    assert result.findings[0].estimate.value == 1.0
+    assert result.positive_control.holds is suffices
+    assert [finding.what.split()[0] for finding in result.findings] == ["Patients", "Images"][: 1 if suffices else 2]
+    assert suffices == any("did not reach its PSNR" in said for said in result.not_tested)
+
+
+@pytest.mark.parametrize(("total_variation", "strong"), [(0.0, True), (0.2, False)])
+def test_a_total_variation_of_one_fifth_is_too_weak(tmp_path: Path, total_variation: float, strong: bool) -> None:
+    """The same descent without it is strong enough; with it nothing passes."""
+    fields = {"attack": Descent(total_variation=total_variation), "updates": 1, "control_images": 1, **LOOSE}
+    result = measure(tmp_path, fields, model={"name": "tests.privacy.leakage.attackers:Flat"})
+    assert result.positive_control.holds is strong
+    assert result.verdict != "PASS"
+    assert strong or result.verdict == "INCONCLUSIVE"
+
+
+def test_noise_stops_an_attack_that_its_control_shows_to_be_strong(tmp_path: Path) -> None:
+    context = recorded_run(tmp_path, scenario_of(**NOISED), rounds=(1,))
+    add_noise(tmp_path)
+    result = GradientInversion(attack=Dictionary(), control_images=2, decoys=20, **LOOSE)(context)
+    assert result.positive_control.holds
+    assert any("carries the noise" in said for said in result.not_tested)
+    assert result.findings[1].estimate.value == 0.0
+
+
+def test_statistics_of_one_step_are_flagged(tmp_path: Path) -> None:
+    result = measure(tmp_path, {"attack": Blind(), "control_images": 1, **LOOSE}, **NORMED)
+    *_, finding = result.findings
+    assert (finding.estimate.value, finding.verdict) == (1.0, "FAIL")
+    assert "BatchNorm" in finding.what
+    errors = [float(row[-1]) for row in result.tables[2].rows]
+    assert max(errors) < 1e-4
+    assert result.verdict == "FAIL"
+
+
+@pytest.mark.parametrize("planted", [True, False])
+def test_statistics_beside_noise_are_flagged(tmp_path: Path, planted: bool) -> None:
+    """A site that noises sends no statistics; here some are planted, or not."""
+    context = recorded_run(tmp_path, scenario_of(**NOISED | NORMED | {"training.local_steps": 2}), rounds=(1,))
+    for site in SITES:
+        path = tmp_path / "recorded" / "1" / f"{site}.safetensors"
+        sent = {n: v if planted or "running_" not in n else 0 * v for n, v in load_weights(path).items()}
+        save_weights(path, sent, load_metadata(path))
+    result = GradientInversion(attack=Blind(), control_images=1, decoys=20, **LOOSE)(context)
+    *_, finding = result.findings
+    assert "have no noise" in finding.what
+    assert (finding.estimate.value > 0, finding.verdict) == (planted, "FAIL" if planted else "PASS")
+
+
+def test_steps_beyond_reach_are_said(tmp_path: Path) -> None:
+    changes = {"training.local_steps": 6}
+    result = measure(tmp_path, {"attack": Blind(), "control_images": 1, "slots": 2, "updates": 1}, **changes)
+    assert result.not_tested[0].startswith("whether 1 of the 1 updates give more")
+    assert result.tables[0].rows[0][1:5] == (6, 6, 2, 6)
+
+
+def test_forged_updates_are_left_alone(tmp_path: Path) -> None:
+    changes = {"adversary": {"sites": ("a",)}}
+    result = measure(tmp_path, {"attack": Blind(), "control_images": 1}, **changes)
+    assert [row[0] for row in result.tables[0].rows] == ["1, b"]
+
+
+def test_what_cannot_be_attacked_is_not_tested(tmp_path: Path) -> None:
+    context = recorded_run(tmp_path, scenario_of(), rounds=())
+    with pytest.raises(NotTestedError, match=r"record\.rounds"):
+        GradientInversion()(context)
+    context = recorded_run(tmp_path, scenario_of(), rounds=(1,))
+    for site in SITES:
+        path = tmp_path / "recorded" / "1" / f"{site}.safetensors"
+        save_weights(path, load_weights(path), load_metadata(path) | {"masked": True})
+    with pytest.raises(NotTestedError, match="is masked"):
+        GradientInversion(attack=Blind())(context)
+
+
+def test_the_same_seed_gives_the_same_result(tmp_path: Path) -> None:
+    fields = {"attack": Blind(), "control_images": 1}
+    first, second = (measure(tmp_path / name, fields) for name in ("one", "two"))
+    assert first.model_dump() == second.model_dump()
+
+
+def test_a_budget_makes_it_cheaper_and_nothing_recorded_costs_nothing(tmp_path: Path) -> None:
+    """By hand: evaluations x images x passes; every next setting costs less."""
+    context = recorded_run(tmp_path, scenario_of(), rounds=(1,))
+    cost = costs()["gradient_inversion"]
+    plain = GradientInversion(updates=2, slots=4, control_images=2, max_iterations=10)
+    assert cost.seconds(plain, context) == pytest.approx(10 * 10 * DOUBLE_BACKWARD * pass_seconds(context))
+    made = [GradientInversion(), *(GradientInversion(**cheaper) for cheaper in cost.cheaper)]
+    seconds = [cost.seconds(section, context) for section in made]
+    assert seconds == sorted(seconds, reverse=True)
+    assert cost.seconds(plain, recorded_run(tmp_path / "none", scenario_of(record={"rounds": ()}), rounds=())) == 0.0
+
+
+def test_it_is_a_section_like_others() -> None:
+    assert table("audit_section")["gradient_inversion"] is GradientInversion
+    made = build_section("gradient_inversion", {"attack": "inverting_gradients", "max_named": 0.2})
+    assert settings("gradient_inversion", made)["attack"]["name"] == "inverting_gradients"
