@@ -1,0 +1,140 @@
+"""The section on membership. Oracles: a model that knows noise by heart, one that knows nothing, laws, by hand."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medfed.audit.contract import NotTestedError
+from medfed.audit.verdicts import Verdict
+from medfed.results import Guarantee, PrivacyStatement
+from privacy.membership.promise import for_images, largest_tpr
+from privacy.membership.section import Membership
+from privacy.membership.shadows import shadow_scenario, trained_on
+from tests.privacy.membership.noise_run import context
+
+QUICK = {"fpr": 0.1, "max_tpr": 0.3, "control_images": 100, "label_draws": 4}
+
+
+def _promise(epsilon: float) -> PrivacyStatement:
+    guarantee = Guarantee(unit="record", relation="add_remove", epsilon=epsilon, delta=1e-5, releases=1)
+    words = dict.fromkeys(("mechanism", "trusted", "covered", "sentence", "outlook"), "x")
+    return PrivacyStatement(noise_multiplier=1.0, guarantees=[guarantee], not_covered=[], replayable=True, **words)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory):
+    """The section on a model that knows its images by heart, of which somebody claims that it is private."""
+    return Membership(**QUICK)(context(tmp_path_factory.mktemp("learned"), learned=True, privacy=_promise(0.1)))
+
+
+def test_a_model_that_knows_its_images_by_heart_fails_at_every_site(learned):
+    sites = [finding for finding in learned.findings if "site-" in finding.what]
+    assert [finding.what[-7:] for finding in sites] == ["site-01", "site-02"]
+    assert all(finding.verdict is Verdict.FAIL and finding.estimate.value > 0.7 for finding in sites)
+    assert learned.positive_control.holds
+    assert learned.verdict is Verdict.FAIL
+
+
+def test_a_promise_that_the_attack_breaks_is_refuted(learned):
+    claim = learned.findings[-1]
+    assert "(epsilon, delta)" in claim.what
+    assert claim.threshold == pytest.approx(np.exp(0.1) * 0.1 + 1e-5)
+    assert claim.verdict is Verdict.FAIL
+
+
+def test_tables_show_every_attack_and_rates_with_too_few_images_are_named(learned):
+    named, alarms, promise, shares = learned.tables
+    assert named.columns == ("Site", "loss_threshold", "lira_offline", "lira_online", "rmia")
+    assert [row[0] for row in named.rows] == ["site-01", "site-02", "all sites"]
+    assert all(cell.low <= 0.1 for row in alarms.rows for cell in row[1:])
+    assert promise.rows[0][3] == pytest.approx(np.exp(0.1) * 0.1 + 1e-5)
+    assert promise.rows[1][4] == "too few images"
+    assert [row[0] for row in shares.rows] == ["site-01", "site-02", "mean"]
+    assert any("0.001 false positives: it needs 1000 images" in line for line in learned.not_tested)
+
+
+def test_a_model_that_knows_nothing_does_not_fail(tmp_path: Path):
+    found = Membership(**QUICK)(context(tmp_path, learned=False))
+    assert found.positive_control.holds
+    assert all(finding.estimate.value < 0.35 for finding in found.findings)
+    assert found.verdict in (Verdict.PASS, Verdict.INCONCLUSIVE)
+
+
+def test_an_attack_that_misses_what_was_learned_by_heart_is_too_weak(tmp_path: Path):
+    """One step of the control's training teaches nothing, so that the control cannot hold."""
+    found = Membership(**(QUICK | {"control_steps": 1, "max_tpr": 1.0}))(context(tmp_path, learned=False))
+    assert not found.positive_control.holds
+    assert found.verdict is Verdict.INCONCLUSIVE
+
+
+def test_canaries_are_sent_where_the_run_is_private(tmp_path: Path):
+    extra = '[privacy]\nmechanism = { name = "local", clip = 1.0, noise_multiplier = 0.6 }\n'
+    found = Membership(**QUICK, canaries=100)(context(tmp_path, learned=False, extra=extra))
+    assert [check.holds for check in found.checks] == [True, True]
+    assert any("canaries" in table.title for table in found.tables)
+
+
+def test_every_image_trains_half_of_the_shadows_and_none_of_them_says_who_is_a_member(tmp_path: Path):
+    given = context(tmp_path, learned=False)
+    inside = [trained_on(shadow_scenario(given.scenario, number)) for number in (1, 2, 3, 4)]
+    for site in given.sites:
+        data = given.site(site)
+        known = {*map(int, data.train.rows), *map(int, data.val.rows)}
+        first, second, third, fourth = (found[site] for found in inside)
+        assert first | second == third | fourth == known
+        assert not first & second
+        assert not third & fourth
+        assert first not in (third, fourth)
+        assert abs(len(first) - len(second)) <= 1
+        assert 0.2 < len(first & {*map(int, data.train.rows)}) / len(first) < 0.8
+
+
+def test_shadows_share_the_division_of_the_images_and_no_random_number_besides(tmp_path: Path):
+    given = context(tmp_path, learned=False)
+    one, two = (shadow_scenario(given.scenario, number) for number in (1, 2))
+    assert len({given.scenario.seed, one.seed, two.seed}) == 3
+    assert one.data.seed == two.data.seed == given.scenario.seed
+    assert not one.record.rounds
+    assert not one.baselines.local
+
+
+def test_too_few_images_that_were_not_trained_on_are_said_before_any_shadow_is_trained(tmp_path: Path):
+    """120 are not enough for one false positive in 200."""
+    given = replace(context(tmp_path, learned=False), run_scenario=lambda shadow: pytest.fail("trained a shadow"))
+    found = Membership(**(QUICK | {"fpr": 0.005}))(given)
+    assert found.verdict is Verdict.NOT_TESTED
+    assert found.not_tested == (
+        "who was in the training data: needs 200 images that were not trained on; there are 120",
+    )
+    assert len(found.tables) == 1
+
+
+def test_a_model_without_its_run_is_not_tested(tmp_path: Path):
+    with pytest.raises(NotTestedError, match="the model alone"):
+        Membership()(replace(context(tmp_path, learned=False), trained_here=False))
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "delta", "fpr", "expected"),
+    [(0.0, 0.0, 0.01, 0.01), (1.0, 0.001, 0.01, np.e * 0.01 + 0.001), (1e9, 0.0, 0.01, 1.0), (0.1, 0.0, 0.9, None)],
+)
+def test_what_privacy_allows(epsilon, delta, fpr, expected):
+    """By hand; where few are spared, the bound on false negatives is the tighter one."""
+    expected = 1 - np.exp(-0.1) * 0.1 if expected is None else expected
+    assert largest_tpr(epsilon, delta, fpr) == pytest.approx(expected)
+
+
+def test_a_promise_for_sites_holds_for_images_in_the_replace_relation_only():
+    def promise(unit: str, relation: str, epsilon: float) -> Guarantee:
+        return Guarantee(unit=unit, relation=relation, epsilon=epsilon, delta=1e-5, releases=1)
+
+    site, replaced, record = (
+        promise("site", "add_remove", 1),
+        promise("site", "replace", 2),
+        promise("record", "add_remove", 3),
+    )
+    assert for_images([site]) is None
+    assert for_images([site, replaced, record]) is replaced
+    assert for_images([site, record]) is record
