@@ -2,7 +2,14 @@
 
 from privacy.mechanisms.central import Central
 from privacy.mechanisms.central_adaptive import CentralAdaptive
+from privacy.mechanisms.dp_sgd import DPSGD
 from privacy.mechanisms.local import Local
 from privacy.mechanisms.unprotected import Unprotected
 
-MECHANISMS = {"none": Unprotected, "central": Central, "central_adaptive": CentralAdaptive, "local": Local}
+MECHANISMS = {
+    "none": Unprotected,
+    "central": Central,
+    "central_adaptive": CentralAdaptive,
+    "local": Local,
+    "dp_sgd": DPSGD,
+}

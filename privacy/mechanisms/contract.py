@@ -1,7 +1,8 @@
 """What a mechanism of differential privacy is: who adds which noise to what, and what that releases.
 
-A mechanism of the server noises the sum of clipped updates; one of the sites noises each update before it leaves. Both
-see parameters that are trained and travel, in floating point, and nothing else: buffers of a model take no part.
+A mechanism of the server noises the sum of clipped updates; one of the sites noises each update before it leaves; one
+of training noises every step of a site's training. All see parameters that are trained, in floating point, and nothing
+else: buffers of a model take no part.
 """
 
 from collections.abc import Set
@@ -11,6 +12,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 from medfed.types import Weights
 from privacy.noise import Normal
 from privacy.release import Release
+from privacy.training.names import BackendName, TrainingUnit
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +81,61 @@ class SiteMechanism(Protocol):
 
 
 @runtime_checkable
+class TrainingMechanism(Protocol):
+    """Noise in every step of a site's training, for single images or patients (:mod:`privacy.training`).
+
+    Attributes:
+        unit: who is protected.
+        clip: the longest gradient of a unit that counts in full.
+        noise_multiplier: of a step: standard deviation of the noise on the sum / ``clip``.
+        backend: how gradients of single images are computed.
+        memory_mb: for them, in megabytes.
+    """
+
+    trusted: ClassVar[str]
+
+    @property
+    def unit(self) -> TrainingUnit: ...  # noqa: D102 - see the class
+
+    @property
+    def clip(self) -> float: ...  # noqa: D102
+
+    @property
+    def noise_multiplier(self) -> float: ...  # noqa: D102
+
+    @property
+    def backend(self) -> BackendName: ...  # noqa: D102
+
+    @property
+    def memory_mb(self) -> int: ...  # noqa: D102
+
+    def noisy_gradient(self, total: Weights, expected: float, normal: Normal) -> Weights:
+        """What the optimizer sees of a step.
+
+        Args:
+            total: sum of the clipped gradients of the units that were drawn.
+            expected: how many are expected to be.
+            normal: standard normal draws.
+        """
+        ...
+
+    def steps_release(self, round_number: int, rate: float, num_steps: int) -> Release:
+        """What a site releases in a round in which it takes part.
+
+        Args:
+            round_number: from 1.
+            rate: probability with which a unit is in a step.
+            num_steps: how many steps the round has.
+        """
+        ...
+
+
+@runtime_checkable
 class Mechanism(Protocol):
-    """What mechanisms of both kinds say of themselves."""
+    """What mechanisms of the server and of the sites say of themselves.
+
+    A mechanism whose class says ``protects = False`` promises nothing.
+    """
 
     trusted: ClassVar[str]
 

@@ -14,6 +14,7 @@ class Unprotected:
     """Updates as they are: nothing is clipped, no noise is added, nothing is promised."""
 
     trusted: ClassVar[str] = "everyone"
+    protects: ClassVar[bool] = False
 
     def protect(self, change: Weights, trained: Set[str], normal: Normal) -> Weights:
         """The change itself."""

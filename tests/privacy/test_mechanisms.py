@@ -15,7 +15,7 @@ from privacy.gaussian import gaussian_epsilon
 from privacy.mechanisms import MECHANISMS
 from privacy.mechanisms.central import Central
 from privacy.mechanisms.central_adaptive import CentralAdaptive
-from privacy.mechanisms.contract import Mechanism, ServerMechanism, SiteMechanism
+from privacy.mechanisms.contract import Mechanism, ServerMechanism, SiteMechanism, TrainingMechanism
 from privacy.mechanisms.local import Local
 from privacy.mechanisms.unprotected import Unprotected
 from privacy.noise import seeded_normal
@@ -200,16 +200,19 @@ def test_none_promises_nothing_and_changes_nothing():
 
 
 @pytest.mark.parametrize("name", MECHANISMS)
-def test_every_mechanism_keeps_one_of_the_two_contracts(name):
+def test_every_mechanism_keeps_one_of_the_three_contracts(name):
     given = {} if name == "none" else {"clip": 1.0, "noise_multiplier": 2.0}
     mechanism = MECHANISMS[name](**given)
-    assert isinstance(mechanism, Mechanism)
-    assert isinstance(mechanism, ServerMechanism) != isinstance(mechanism, SiteMechanism)
-    release = mechanism.release(3, 0.5)
+    kinds = [kind for kind in (ServerMechanism, SiteMechanism, TrainingMechanism) if isinstance(mechanism, kind)]
+    assert len(kinds) == 1
+    assert kinds == [TrainingMechanism] or isinstance(mechanism, Mechanism)
+    assert mechanism.trusted
+    if kinds == [TrainingMechanism]:
+        release, unit = mechanism.steps_release(3, 0.5, 7), mechanism.unit
+        assert (release.sampling_rate, release.steps) == (0.5, 7)
+    else:
+        release, unit = mechanism.release(3, 0.5), "site"
+    assert (release is None) == (not getattr(mechanism, "protects", True))
     if release is not None:
-        assert (release.round, release.noise_multiplier, release.unit, release.relation) == (
-            3,
-            2.0,
-            "site",
-            "add_remove",
-        )
+        found = release.round, release.noise_multiplier, release.unit, release.relation
+        assert found == (3, 2.0, unit, "add_remove")

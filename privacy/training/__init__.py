@@ -1,0 +1,1 @@
+"""Training whose every step is differentially private for one image, or for one patient (DP-SGD)."""

@@ -1,0 +1,121 @@
+"""What may be said of a run whose sites trained privately: which images are protected from whom, and how well.
+
+The promise is that of the site whose units pay most. Images at different sites are of different people, so that what
+one site releases costs the others' nothing (parallel composition, McSherry, SIGMOD 2009); somebody who is a patient at
+two sites pays at both.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from medfed.results import Guarantee, PrivacyStatement
+from privacy.accountants import TIGHTEST
+from privacy.accountants.contract import Accountant
+from privacy.release import Release, replaced, total_epsilon
+
+
+@dataclass(frozen=True)
+class TrainingSetting:
+    """What a statement is about, beside the releases.
+
+    Attributes:
+        mechanism: its name.
+        trusted: who sees what is not noised.
+        clip: the longest gradient of a unit that counts in full.
+        backend: how gradients of single images were computed.
+        batch_size: expected units in a step.
+        site: whose releases they are.
+        num_values: trained values that travel.
+        delta: at which epsilon is stated.
+        accountant: by which method.
+        replayable: coins and noise are of the scenario's seed.
+        one_image_each: where units are patients: sites whose patients have one image each, so far as is known.
+    """
+
+    mechanism: str
+    trusted: str
+    clip: float
+    backend: str
+    batch_size: int
+    site: str
+    num_values: int
+    delta: float
+    accountant: Accountant
+    replayable: bool
+    one_image_each: Sequence[str] = ()
+
+
+def training_statement(releases: Sequence[Release], setting: TrainingSetting) -> PrivacyStatement:
+    """What ``releases``, one or more rounds of one site, come to."""
+    others = replace(setting, accountant=TIGHTEST)  # not every accountant knows the replace relation of drawn units
+    guarantees = [_guarantee(releases, setting), _guarantee([replaced(each) for each in releases], others)]
+    return PrivacyStatement(
+        mechanism=setting.mechanism,
+        noise_multiplier=releases[0].noise_multiplier,
+        guarantees=guarantees,
+        trusted=setting.trusted,
+        covered=(
+            "every step of every site's training, and with it each update and the global model of every round "
+            f"(gradients of single images by {setting.backend})"
+        ),
+        not_covered=_not_covered(releases[0], setting),
+        replayable=setting.replayable,
+        sentence=_sentence(guarantees[0], releases, setting),
+        outlook=_outlook(releases[0], setting),
+    )
+
+
+def _guarantee(releases: Sequence[Release], setting: TrainingSetting) -> Guarantee:
+    return Guarantee(
+        unit=releases[0].unit,
+        relation=releases[0].relation,
+        epsilon=total_epsilon(releases, setting.delta, setting.accountant),
+        delta=setting.delta,
+        releases=len(releases),
+    )
+
+
+def _not_covered(release: Release, setting: TrainingSetting) -> list[str]:
+    """What is told of images without noise."""
+    found = [
+        "each site's training loss, class counts, validation and test scores: sent to the server without noise",
+        f"how many images and {release.unit}s each site has, from which rates and weights follow: taken for public",
+        "rounds.jsonl, summary.json and the page, which hold these numbers",
+        "which sites take part, and when: taken for public",
+        "baselines, which are trained without noise",
+        "people whose images lie at two sites, who pay at both",
+    ]
+    if release.unit == "record":
+        found.append('patients with several images: each image is protected, not all together (unit = "patient" is)')
+    if setting.one_image_each:
+        sites = ", ".join(setting.one_image_each)
+        found.append(f"patients with several images at {sites}, if there are any: the data name one patient per image")
+    return found
+
+
+def _sentence(found: Guarantee, releases: Sequence[Release], setting: TrainingSetting) -> str:
+    what = "any one image" if found.unit == "record" else "all images of any one patient at a site"
+    steps = sum(release.steps for release in releases)
+    promise = (
+        f"Against the server and everyone else who sees updates or models, the presence of {what} is protected with "
+        f"epsilon = {found.epsilon:.3g} at delta = {found.delta:g} ({found.unit} level, one {found.unit} added or "
+        f"removed, {steps} steps in {found.releases} rounds, each on a share of {releases[0].sampling_rate:.3g} drawn "
+        f"at random; the largest of all sites, at {setting.site}); trusted: {setting.trusted}."
+    )
+    if not setting.replayable:
+        return promise
+    return (
+        "Not private: coins and noise of this simulation can be drawn again by whoever has the scenario's seed. Drawn "
+        f"from an operating system's generator, this would hold: {promise}"
+    )
+
+
+def _outlook(release: Release, setting: TrainingSetting) -> str:
+    """How the noise of a step compares with what it hides."""
+    length = release.noise_multiplier * math.sqrt(setting.num_values) / setting.batch_size
+    return (
+        f"The noise of a step has a norm of {length:.3g} times the clip, on a mean gradient that is no longer than the "
+        f"clip ({setting.batch_size} {release.unit}s expected in a step, {setting.num_values:,} parameters): a larger "
+        "training.batch_size makes it smaller."
+    )
