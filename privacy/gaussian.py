@@ -45,7 +45,7 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
         ValueError: an argument is out of range.
     """
     _check(mu >= 0.0 and math.isfinite(mu), f"mu must be finite and at least 0, got {mu}")
-    _check_delta(delta)
+    check_delta(delta)
     target = math.log(delta)
     if mu == 0.0 or log_delta(0.0, mu) <= target:
         return 0.0
@@ -65,7 +65,7 @@ def gaussian_mu(epsilon: float, delta: float) -> float:
         ValueError: an argument is out of range.
     """
     _check(epsilon > 0.0 and math.isfinite(epsilon), f"epsilon must be finite and above 0, got {epsilon}")
-    _check_delta(delta)
+    check_delta(delta)
     target = math.log(delta)
     low = high = 1.0
     while log_delta(epsilon, low) > target:
@@ -85,7 +85,8 @@ def noise_multiplier(epsilon: float, delta: float, num_releases: int) -> float:
     return math.sqrt(num_releases) / gaussian_mu(epsilon, delta)
 
 
-def _check_delta(delta: float) -> None:
+def check_delta(delta: float) -> None:
+    """Raise ``ValueError`` where ``delta`` is not above 0 and below 1."""
     _check(0.0 < delta < 1.0, f"delta must be above 0 and below 1, got {delta}")
 
 

@@ -3,11 +3,13 @@
 An accountant reads releases and nothing else. It refuses those that it cannot account for: a guess would be a promise.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from privacy.gaussian import composed_mu, gaussian_epsilon
+from privacy.accountants import TIGHTEST
+from privacy.accountants.contract import Accountant, Composition, Steps
 
 Unit = Literal["record", "patient", "site"]
 """Whose presence is hidden."""
@@ -24,8 +26,8 @@ class Release:
         mechanism: how it was noised; ``gaussian``: the query plus N(0, (noise_multiplier x sensitivity)^2).
         sensitivity: how far one unit moves the query at most, in Euclidean norm, under ``relation``.
         noise_multiplier: standard deviation of the noise / sensitivity.
-        sampling_rate: probability with which a unit is in the query, unknown to those who see it; 1: all are, or it is
-            known who.
+        sampling_rate: probability with which a unit is in the query, by a coin of its own (Poisson), unknown to those
+            who see it; 1: all are, or it is known who.
         steps: how many queries of this kind were released, one after the other.
         unit: whose presence it hides.
         relation: what neighbours are.
@@ -43,12 +45,12 @@ class Release:
 
 
 def replaced(release: Release) -> Release:
-    """The same release where neighbours replace a unit: one is removed, one added, and the query moves twice as far.
+    """The same release where neighbours replace a unit: its two contributions are twice as far apart as one is long.
 
     Raises:
         ValueError: it is stated for that relation already, or is of a mechanism for which this is not known.
     """
-    _require_gaussian(release)
+    _require_known(release)
     if release.relation != "add_remove":
         raise ValueError(f'expected relation "add_remove", got "{release.relation}"')
     return replace(
@@ -59,20 +61,33 @@ def replaced(release: Release) -> Release:
     )
 
 
-def total_epsilon(releases: Iterable[Release], delta: float) -> float:
+def total_epsilon(releases: Iterable[Release], delta: float, accountant: Accountant = TIGHTEST) -> float:
     """Epsilon at ``delta`` of all ``releases`` together, which concern the same units; 0 where there is none.
 
     Raises:
-        ValueError: a release is not of the Gaussian mechanism on all units, or units or relations are mixed.
+        ValueError: a release is of a mechanism that is not known, or units or relations are mixed.
+        ScenarioError: ``accountant`` cannot account for it.
     """
+    return accountant(composition(releases), delta)
+
+
+def composition(releases: Iterable[Release]) -> Composition:
+    """What an accountant reads of ``releases``: how many of each kind there are, whatever their order.
+
+    Raises:
+        ValueError: a release is of a mechanism that is not known, or units or relations are mixed.
+    """
+    counts: Counter[tuple[float, float]] = Counter()
     found = tuple(releases)
     for release in found:
-        _require_gaussian(release)
+        _require_known(release)
+        counts[release.noise_multiplier, release.sampling_rate] += release.steps
     if len({(release.unit, release.relation) for release in found}) > 1:
         raise ValueError("releases of different units or relations have no common epsilon")
-    return gaussian_epsilon(composed_mu(r.noise_multiplier for r in found for _ in range(r.steps)), delta)
+    steps = (Steps(multiplier, rate, count) for (multiplier, rate), count in sorted(counts.items()) if count)
+    return Composition(tuple(steps), replace=any(release.relation == "replace" for release in found))
 
 
-def _require_gaussian(release: Release) -> None:
-    if release.mechanism != "gaussian" or release.sampling_rate != 1.0:
-        raise ValueError(f"expected a Gaussian release of all units, got {release}: it cannot be accounted for here")
+def _require_known(release: Release) -> None:
+    if release.mechanism != "gaussian":
+        raise ValueError(f"expected a Gaussian release, got {release}: it cannot be accounted for here")

@@ -8,12 +8,13 @@ of rounds drops out: s sqrt(d) > mu.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from medfed.results import Guarantee, PrivacyStatement
+from medfed.results import Guarantee, PrivacyStatement, SiteGuarantee
+from privacy.accountants.contract import Accountant
 from privacy.gaussian import noise_multiplier
-from privacy.release import Release, replaced, total_epsilon
+from privacy.release import Release, Unit, replaced, total_epsilon
 
 USEFUL_EPSILON = 8.0
 """What an outlook is stated for: the weakest of De et al. (arXiv:2204.13650, 81.4 % on CIFAR-10 at delta 1e-5)."""
@@ -60,6 +61,36 @@ def statement(releases: Sequence[Release], setting: Setting) -> PrivacyStatement
         sentence=_sentence(guarantees[0], setting),
         outlook=_outlook(len(releases), setting),
     )
+
+
+def site_guarantees(
+    releases: Mapping[str, Sequence[Release]], delta: float, accountant: Accountant, replayable: bool
+) -> dict[str, SiteGuarantee]:
+    """What each site's releases, one or more, come to, and a sentence that says so.
+
+    They are of different units, so that nothing is added up over sites (parallel composition).
+    """
+    return {site: _of_site(site, found, delta, accountant, replayable) for site, found in sorted(releases.items())}
+
+
+_HIDDEN: dict[Unit, str] = {
+    "record": "the presence of any one image",
+    "patient": "the presence of any one patient, with all images",
+    "site": "whether the site's data were used",
+}
+
+
+def _of_site(
+    site: str, releases: Sequence[Release], delta: float, accountant: Accountant, replayable: bool
+) -> SiteGuarantee:
+    unit, steps = releases[0].unit, sum(release.steps for release in releases)
+    epsilon = total_epsilon(releases, delta, accountant)
+    rate = releases[0].sampling_rate
+    how = f"{len(releases)} releases" if unit == "site" else f"{steps} noised steps in {len(releases)} rounds"
+    share = "" if rate == 1.0 else f", each on a random share of {rate:.3g}"
+    holds = "would be protected, were the noise not of the scenario's seed," if replayable else "is protected"
+    sentence = f"{site}: {_HIDDEN[unit]} {holds} with epsilon = {epsilon:.3g} at delta = {delta:g} ({how}{share})."
+    return SiteGuarantee(unit=unit, epsilon=epsilon, delta=delta, releases=len(releases), sentence=sentence)
 
 
 _COVERED_MODEL = "the global model of every round"
