@@ -1,7 +1,10 @@
-"""The sections that robustness brings to the audit."""
+"""The sections that robustness brings to the audit, and what they cost."""
 
 from robustness.adversarial import Adversarial
 from robustness.poisoning import Poisoning
+from robustness.section_costs import COSTS
+
+__all__ = ["COSTS", "SECTIONS"]
 
 SECTIONS = {
     "adversarial": Adversarial,

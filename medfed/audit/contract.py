@@ -74,6 +74,7 @@ class AuditContext:
         module: the federated model in evaluation mode; None where the strategy leaves parts of it at the sites.
         seed: of the audit.
         data_change: what is not as it was when the run began; empty where nothing is, None where it is not known.
+        trained_here: there is a run; if not, someone else trained the model, and ``run`` is but a name without figures.
         run_scenario: trains another federated run, for sections that need shadow models or left-out sites.
         progress: hears what is done.
     """
@@ -84,12 +85,19 @@ class AuditContext:
     module: nn.Module | None
     seed: int
     data_change: str | None = None
+    trained_here: bool = True
     run_scenario: Callable[[Scenario], RunResult] = field(default=_no_simulation)
     progress: Progress = field(default=_ignore)
 
     @property
     def folder(self) -> Path:
-        """Of the run."""
+        """Of the run.
+
+        Raises:
+            NotTestedError: there is no run.
+        """
+        if not self.trained_here:
+            raise NotTestedError("needs the run that trained the model; this audit was given the model alone")
         return self.run.folder
 
     @property

@@ -1,4 +1,4 @@
-"""The files of an audit: ``report.json``, ``report.html``, ``junit.xml``, ``samples.csv``, ``timing.json``."""
+"""The files of an audit, all but the PDF: report as JSON and page, model card, JUnit, single images, timing."""
 
 import csv
 import io
@@ -10,6 +10,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from medfed.audit.kept import KeptSection
+from medfed.audit.model_card import model_card
 from medfed.audit.results import AuditReport, SectionResult
 from medfed.audit.verdicts import Verdict
 from medfed.files import write_text_atomic
@@ -33,6 +34,7 @@ def write_outputs(folder: Path, report: AuditReport, kept: Sequence[KeptSection]
     write_text_atomic(folder / "timing.json", timing(kept))
     write_text_atomic(folder / "samples.csv", samples_csv(kept), errors="replace")
     write_text_atomic(folder / "junit.xml", junit(report), errors="replace")
+    write_text_atomic(folder / "model-card.md", model_card(report), errors="replace")
     write_json(folder / "report.json", report)
     write_text_atomic(folder / "report.html", render_audit(report), errors="replace")
 

@@ -1,11 +1,13 @@
 """The audit's own sections: which model and which data these are, and how well the model does without an attack."""
 
 import math
+from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from medfed.audit.contract import AuditContext
+from medfed.audit.costs import Cost, num_tests, pass_seconds
 from medfed.audit.digests import rows_digest, weights_digest
 from medfed.audit.results import Cell, Check, Finding, SectionResult, Table, census
 from medfed.params import get_weights, num_values
@@ -41,14 +43,18 @@ class Identity:
         finite = sum(int(value.isfinite().sum()) for value in weights.values())
         missing = [] if self.intended_use else ["intended use: nobody stated it (--set identity.intended_use=...)"]
         checks = []
-        if context.data_change is None:
+        if not context.trained_here:
+            missing.append("how it was trained: this audit was given the model alone")
+        elif context.data_change is None:
             missing.append("whether the data are those of the run: the run's folder does not say what they were")
         else:
             observed = context.data_change or "no difference"
             what = "Images, labels, splits and patients are those that the run began with"
             checks.append(Check(what=what, holds=not context.data_change, observed=observed))
         return SectionResult(
-            tried="The model and the data were compared with what the run recorded of them.",
+            tried="The model and the data were compared with what the run recorded of them."
+            if context.trained_here
+            else "The model and the data were read, and digests taken of both.",
             meaning="Every other figure of this report is about this model on these data, and about no other.",
             remedy="Compare the digest of a model with the one given here before it is used on a patient.",
             findings=(
@@ -60,7 +66,7 @@ class Identity:
                 ),
             ),
             checks=tuple(checks),
-            tables=(self._model(context), _data(context), _versions(context)),
+            tables=(self._model(context), _data(context), *_versions(context)),
             not_tested=tuple(missing),
         )
 
@@ -72,10 +78,15 @@ class Identity:
             ("Architecture", name_of("model", scenario.model)),
             ("Numbers in the model", num_values(weights)),
             ("Digest of the weights (SHA-256)", weights_digest(weights)),
-            ("Strategy", name_of("strategy", scenario.federation.strategy)),
-            ("Status of the run", str(context.run.summary.status)),
-            ("Rounds", context.run.summary.rounds),
         ]
+        if context.trained_here:
+            rows += [
+                ("Strategy", name_of("strategy", scenario.federation.strategy)),
+                ("Status of the run", str(context.run.summary.status)),
+                ("Rounds", context.run.summary.rounds),
+            ]
+        else:
+            rows.append(("Trained", "by someone else, in a way that this audit does not know"))
         return Table(title="The model", columns=("What", "Value"), rows=tuple(rows))
 
 
@@ -89,13 +100,15 @@ def _data(context: AuditContext) -> Table:
     return Table(title="The data, in images", columns=columns, rows=tuple(rows))
 
 
-def _versions(context: AuditContext) -> Table:
+def _versions(context: AuditContext) -> Iterator[Table]:
+    if not context.trained_here:
+        return
     environment = context.run.environment
     versions = environment.get("versions")
     rows: list[tuple[Cell, ...]] = [("python", str(environment.get("python", "not recorded")))]
     if isinstance(versions, dict):
         rows += [(str(name), str(version)) for name, version in versions.items()]
-    return Table(title="What it was trained with", columns=("Package", "Version"), rows=tuple(rows))
+    yield Table(title="What it was trained with", columns=("Package", "Version"), rows=tuple(rows))
 
 
 @plugin
@@ -129,9 +142,8 @@ class Performance:
             for name, evaluation in found.items()
         )
         return SectionResult(
-            tried=f"The model was scored anew on the test images of {len(context.sites)} sites ({_counted(found)}).",
-            meaning="These are images of the same hospitals and the same time as those it was trained on; elsewhere, "
-            "and later, it may do worse.",
+            tried=f"The model was scored on the test images of {len(context.sites)} sites ({_counted(found)}).",
+            meaning=_meaning(context),
             remedy=f"Before use, agree on the {metric_title(metric)} that the task needs, and set "
             "performance.threshold to it.",
             findings=findings,
@@ -156,7 +168,7 @@ def _same_as_the_run(context: AuditContext, found: dict[str, Evaluation]) -> tup
     if not gaps:
         return ()
     what = f"The {metric_title(metric)} of every site is what the run reported"
-    observed = f"largest difference {max(gaps):.1e} over {len(gaps)} sites"
+    observed = f"largest difference {max(gaps):.1g} over {len(gaps)} sites"
     return (Check(what=what, holds=max(gaps) <= _SAME, observed=observed),)
 
 
@@ -173,11 +185,20 @@ def _tables(context: AuditContext, found: dict[str, Evaluation]) -> tuple[Table,
         columns=("Site", "Federated", "Local only", "Pooled"),
         rows=tuple((name, *_three(site, metric)) for name, site in context.run.summary.sites.items()),
     )
-    return now, beside
+    return (beside, now) if context.trained_here else (now,)
 
 
 def _three(site: SiteSummary, metric: str) -> tuple[Cell, ...]:
     return tuple(part.get(metric) if part else None for part in (site.federated, site.local, site.pooled))
+
+
+def _meaning(context: AuditContext) -> str:
+    if context.trained_here:
+        return (
+            "These are images of the same hospitals and the same time as those it was trained on; elsewhere, and "
+            "later, it may do worse."
+        )
+    return "Whether it was trained on some of these images this audit cannot know; if so, the figures flatter it."
 
 
 def _not_compared(context: AuditContext) -> tuple[str, ...]:
@@ -189,4 +210,22 @@ def _not_compared(context: AuditContext) -> tuple[str, ...]:
 SECTIONS = {
     "identity": Identity,
     "performance": Performance,
+}
+
+_RESAMPLE = 2e-6
+"""Seconds of an image in one resample of all metrics."""
+
+
+def _identity_cost(section: Identity, context: AuditContext) -> float:
+    """Every test image is read once."""
+    return 1e-4 * num_tests(context)
+
+
+def _performance_cost(section: Performance, context: AuditContext) -> float:
+    return num_tests(context) * (pass_seconds(context) + _RESAMPLE * context.scenario.evaluation.resamples)
+
+
+COSTS = {
+    "identity": Cost(_identity_cost),
+    "performance": Cost(_performance_cost),
 }

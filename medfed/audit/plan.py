@@ -1,6 +1,8 @@
 """Which sections run, with which thresholds and budgets: from what was typed to plug-ins."""
 
 import difflib
+import json
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,8 +33,8 @@ def make_plan(names: Sequence[str] = (), overrides: Sequence[str] = ()) -> Plan:
     if unknown:
         registry.lookup(_KIND, unknown[0])  # says what there is; a user's own section may be named by its import path
     chosen = [*(name for name in known if not names or name in names), *dict.fromkeys(unknown)]
-    fields = _fields(overrides, chosen)
-    return {name: _build(name, fields.get(name, {})) for name in chosen}
+    fields = override_fields(overrides, chosen)
+    return {name: build_section(name, fields.get(name, {})) for name in chosen}
 
 
 def in_every_section(field: str, value: str, names: Sequence[str] = ()) -> tuple[str, ...]:
@@ -69,7 +71,22 @@ def settings(name: str, section: AuditSection) -> dict[str, Any]:
     return {key: value for key, value in registry.describe(_KIND, section).items() if key != "name"}
 
 
-def _build(name: str, fields: Mapping[str, Any]) -> AuditSection:
+def as_command(subject: str, plan: Mapping[str, AuditSection], seed: int) -> str:
+    """The command that gives this audit again: sections by name, and every setting that is not the default."""
+    parts = ["medfed", "audit", subject, "--seed", str(seed), "--sections", ",".join(plan)]
+    for name, section in plan.items():
+        default = settings(name, build_section(name, {}))
+        changed = {key: value for key, value in settings(name, section).items() if value != default[key]}
+        parts += [part for key, value in changed.items() for part in (_OPTION, f"{name}.{key}={toml_value(value)}")]
+    return " ".join(part if part == subject else shlex.quote(part) for part in parts)
+
+
+def build_section(name: str, fields: Mapping[str, Any]) -> AuditSection:
+    """A section with these fields, the others at their defaults.
+
+    Raises:
+        ScenarioError: no such field, or a value is not as it must be.
+    """
     try:
         section: AuditSection = registry.build(_KIND, {"name": name, **fields})
     except ValidationError as error:
@@ -77,7 +94,12 @@ def _build(name: str, fields: Mapping[str, Any]) -> AuditSection:
     return section
 
 
-def _fields(overrides: Sequence[str], chosen: Sequence[str]) -> dict[str, dict[str, Any]]:
+def override_fields(overrides: Sequence[str], chosen: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """``SECTION.FIELD=VALUE`` as section -> field -> value.
+
+    Raises:
+        ScenarioError: it is not written so, or the section is not among those ``chosen``.
+    """
     found: dict[str, dict[str, Any]] = {}
     for text in overrides:
         key, equals, value = text.partition("=")
@@ -102,3 +124,12 @@ def _value(text: str) -> Any:
         return text.strip()
     value = found["value"] if len(found) == 1 else text
     return tuple(value) if isinstance(value, list) else value
+
+
+def toml_value(value: Any) -> str:
+    """A value on one line, as in TOML."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key} = {toml_value(inner)}' for key, inner in value.items() if inner is not None)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml_value, value))}]"
+    return json.dumps(value)

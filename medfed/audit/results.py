@@ -170,7 +170,7 @@ class SectionResult(_Value):
 
 
 class RunIdentity(_Value):
-    """Which run was audited: digests are SHA-256, hexadecimal."""
+    """Which run was audited: digests are SHA-256, hexadecimal. ``trained_here``: not a model of someone else's."""
 
     name: str
     task: str
@@ -179,6 +179,7 @@ class RunIdentity(_Value):
     model_digest: str
     data_digest: str
     scenario_digest: str
+    trained_here: bool = True
 
 
 class Missing(_Value):
@@ -190,11 +191,12 @@ class Missing(_Value):
 
 
 class AuditReport(_Value):
-    """``audit/report.json``; ``verdict`` is that of the worst section."""
+    """``audit/report.json``; ``verdict`` is that of the worst section, ``command`` what gives the same report."""
 
     schema_version: Literal[1] = 1
     run: RunIdentity
     seed: int
+    command: str = ""
     verdict: Verdict = Verdict.NOT_TESTED
     sections: tuple[SectionResult, ...]
     missing: tuple[Missing, ...] = ()

@@ -1,19 +1,22 @@
-"""``audit``: a finished run in, a report with verdicts out."""
+"""``audit``: a finished run, or a model alone, in; a report with verdicts out."""
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from medfed.audit.budget import Planned, fit
 from medfed.audit.contract import AuditContext, AuditSection, NotTestedError, Progress
 from medfed.audit.kept import KeptSection, read_kept, section_key, write_kept
 from medfed.audit.opening import FOLDER, open_run
 from medfed.audit.outputs import write_outputs
-from medfed.audit.plan import Plan, left_out, make_plan, section_title, settings
-from medfed.audit.results import AuditReport, Fault, Missing, SectionResult
+from medfed.audit.outside import OutsideModel, open_model
+from medfed.audit.pdf import print_page
+from medfed.audit.plan import as_command, left_out, make_plan, section_title, settings
+from medfed.audit.results import AuditReport, Fault, Missing, RunIdentity, SectionResult
 from medfed.determinism import deterministic
 from medfed.errors import StopRequested
 from medfed.lock import locked
@@ -24,10 +27,11 @@ _FRAMES = 8
 
 @dataclass(frozen=True)
 class AuditResult:
-    """A finished audit: the folder of its files, and the report in it."""
+    """A finished audit: the folder of its files, the report in it, and why there is no PDF (empty: there is one)."""
 
     folder: Path
     report: AuditReport
+    no_pdf: str = ""
 
 
 def _ignore(what: str, done: float) -> None:
@@ -35,36 +39,49 @@ def _ignore(what: str, done: float) -> None:
 
 
 def audit(
-    run: str | Path,
+    run: str | Path | OutsideModel,
     *,
     sections: Sequence[str] = (),
     overrides: Sequence[str] = (),
     seed: int | None = None,
+    budget: float | None = None,
+    pdf: bool = False,
     progress: Progress = _ignore,
+    on_plan: Callable[[Sequence[Planned], frozenset[str]], None] = lambda plan, kept: None,
     on_section: Callable[[SectionResult], None] = lambda result: None,
 ) -> AuditResult:
     """Audit the run in a folder and write ``RUN/audit``; sections that were finished before are kept.
 
     Args:
-        run: folder of a finished run.
+        run: folder of a finished run, or a model that someone else trained.
         sections: names of those to run; all where empty.
         overrides: ``SECTION.FIELD=VALUE``, thresholds and budgets.
         seed: of the audit's own draws; None: the scenario's.
+        budget: seconds that the whole may take by the estimates of :mod:`medfed.audit.costs`; None: no limit.
+        pdf: print the page into ``report.pdf`` too, if there is a Chromium.
         progress: hears what is being done; what it raises ends the audit, and finished sections stay.
+        on_plan: hears what will be done, before it is done, and which sections are kept from before.
         on_section: hears of every finished section.
 
     Raises:
         ScenarioError, RunFolderError, DataError: bad input, found before anything is measured.
     """
     plan = make_plan(sections, overrides)
-    context, identity = open_run(Path(run), seed, progress)
-    folder = context.folder / FOLDER
+    opened = open_model(run, seed, progress) if isinstance(run, OutsideModel) else open_run(Path(run), seed, progress)
+    context, identity = opened
+    folder = context.run.folder / FOLDER
     figures = [context.run.summary.model_dump(mode="json", exclude={"seconds"}), context.run.environment]
+    planned = fit(plan, context, budget, overrides, sections)
+    chosen = {each.name: each.section for each in planned if each.section is not None}
+    keys = {
+        name: section_key(identity, figures, context.seed, name, settings(name, section))
+        for name, section in chosen.items()
+    }
     with locked(folder), deterministic(True):
+        on_plan(planned, frozenset(name for name, key in keys.items() if read_kept(folder / "sections", name, key)))
         found: list[KeptSection] = []
-        for name, section in plan.items():
-            key = section_key(identity, figures, context.seed, name, settings(name, section))
-            kept = read_kept(folder / "sections", name, key) or _measure(context, name, section, key)
+        for name, section in chosen.items():
+            kept = read_kept(folder / "sections", name, keys[name]) or _measure(context, name, section, keys[name])
             if kept.result.error is None:
                 write_kept(folder / "sections", kept)
             found.append(kept)
@@ -72,16 +89,31 @@ def audit(
         report = AuditReport(
             run=identity,
             seed=context.seed,
+            command=as_command(_subject(identity), chosen, context.seed),
             sections=tuple(kept.result for kept in found),
-            missing=_missing(plan),
+            missing=_missing(chosen, {each.name: each.reason for each in planned}),
         )
         write_outputs(folder, report, found)
-    return AuditResult(folder, report)
+        return AuditResult(folder, report, _print(folder, pdf))
 
 
-def _missing(plan: Plan) -> tuple[Missing, ...]:
+def _subject(identity: RunIdentity) -> str:
+    """What was audited, as on the command line, without where it lies."""
+    return identity.name if identity.trained_here else "--model FILE --data MANIFEST --scenario FILE"
+
+
+def _print(folder: Path, pdf: bool) -> str:
+    """Why there is no PDF of this report; an older one never stays beside a newer page."""
+    if pdf:
+        return print_page(folder / "report.html", folder / "report.pdf") or ""
+    (folder / "report.pdf").unlink(missing_ok=True)
+    return "no PDF: not asked for"
+
+
+def _missing(chosen: Mapping[str, AuditSection], reasons: Mapping[str, str]) -> tuple[Missing, ...]:
     return tuple(
-        Missing(name=name, title=section_title(name), reason=reason) for name, reason in left_out(plan).items()
+        Missing(name=name, title=section_title(name), reason=reasons.get(name) or reason)
+        for name, reason in left_out(chosen).items()
     )
 
 

@@ -6,7 +6,7 @@
 from importlib import import_module
 from typing import Any
 
-TABLES: tuple[str, ...] = ("medfed.audit.own:SECTIONS", "robustness.sections:SECTIONS")
+TABLES: tuple[str, ...] = ("medfed.audit.own:SECTIONS", "privacy.sections:SECTIONS", "robustness.sections:SECTIONS")
 """``package.module:TABLE``, each a literal name -> section class."""
 
 ANNOUNCED: dict[str, str] = {
@@ -46,6 +46,14 @@ def _sections() -> dict[str, Any]:
             raise ValueError(f"{target}: another table has a section of that name: {', '.join(sorted(both))}")
         found |= table
     return {name: found[name] for name in sorted(found, key=_place)}
+
+
+def costs() -> dict[str, Any]:
+    """Name -> :class:`medfed.audit.costs.Cost`, of the sections that state one: ``COSTS`` beside their table."""
+    found: dict[str, Any] = {}
+    for target in TABLES:
+        found |= getattr(import_module(target.partition(":")[0]), "COSTS", {})
+    return found
 
 
 def _place(name: str) -> int:

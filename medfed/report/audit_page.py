@@ -5,7 +5,9 @@ from typing import Any
 
 from medfed.audit.results import AuditReport, Finding, SectionResult
 from medfed.audit.verdicts import Verdict
+from medfed.audit.verdicts import worst as worst_of
 from medfed.report import text
+from medfed.report.evidence import evidence_map
 from medfed.report.rendering import Functions, render_page
 from medfed.results import Estimate
 
@@ -37,25 +39,28 @@ def render_audit(report: AuditReport) -> str:
         "answer": ANSWERS[report.verdict],
         "sentences": sentences(report),
         "words": WORDS,
+        "evidence": evidence_map(report),
         "not_tested": Verdict.NOT_TESTED,
     }
     tests: Functions = {"estimate": lambda value: isinstance(value, Estimate), "worded": worded}
-    filters: Functions = {"deciding": deciding, "bound": bound}
+    filters: Functions = {"deciding": deciding, "bound": bound, "leading": leading, "gauge": gauge}
     return render_page("audit.html.j2", values, filters, tests)
 
 
-def sentences(report: AuditReport) -> list[str]:
-    """What was tried, what came of it, what it means, what to do, what was left out."""
+def sentences(report: AuditReport) -> list[tuple[str, str]]:
+    """Five at most, each with what it answers: tried, found, what it means for patients, what next, what is open."""
     tested = [section for section in report.sections if section.verdict is not Verdict.NOT_TESTED]
     tried = f"{len(tested)} of {len(report.sections) + len(report.missing)} sections of a full audit gave a verdict"
-    found = [f"{tried}: {text.listing([_title(section) for section in tested], 12)}." if tested else f"{tried}."]
+    said = [
+        ("Tried", f"{tried}: {text.listing([_title(section) for section in tested], 12)}." if tested else f"{tried}.")
+    ]
     worst = next((s for s in reversed(tested) if s.verdict is report.verdict), None)
     if worst is not None:
-        found += [part for part in (_came_out(tested, worst), worst.meaning, worst.remedy) if part]
+        said += [("Found", _came_out(tested, worst)), ("For patients", worst.meaning), ("Next", worst.remedy)]
     silent = [*(s for s in report.sections if s.verdict is Verdict.NOT_TESTED), *report.missing]
     if silent:
-        found.append(f"Nothing is said about: {text.listing([_title(part) for part in silent], 12)}.")
-    return found
+        said.append(("Not tested", f"Nothing is said about: {text.listing([_title(part) for part in silent], 12)}."))
+    return [(lead, sentence) for lead, sentence in said if sentence]
 
 
 def _title(part: Any) -> str:
@@ -64,9 +69,61 @@ def _title(part: Any) -> str:
 
 def _came_out(tested: Sequence[SectionResult], worst: SectionResult) -> str:
     if worst.verdict in _CALM:
-        return "In each of them the whole 95 % interval meets the threshold."
+        return f"In each of them the whole 95 % interval meets the threshold. {_figure(worst)}".strip()
     alike = [_title(section) for section in tested if section.verdict is worst.verdict]
-    return f"{text.listing(alike)}: {worst.verdict}, {WORDS[worst.verdict]}."
+    return f"{text.listing(alike)}: {worst.verdict}. {_figure(worst) or WORDS[worst.verdict].capitalize() + '.'}"
+
+
+def _figure(section: SectionResult) -> str:
+    """The figure that decides, in words; empty where there is none."""
+    finding = leading(section)
+    if finding is None or finding.estimate.value is None:
+        return ""
+    ends = "" if finding.kind == "census" else text.interval(finding.estimate)
+    value = f"{text.number(finding.estimate.value)}{f' ({ends})' if ends else ''}"
+    return f"{text.short(finding.what, 120)}: {value}, {bound(finding)} asked."
+
+
+def leading(section: SectionResult) -> Finding | None:
+    """The finding that decides: the first with the worst verdict, of those the one furthest on the wrong side."""
+    if not section.findings or section.error is not None:
+        return None
+    verdict = worst_of(finding.verdict for finding in section.findings)
+    return min((finding for finding in section.findings if finding.verdict is verdict), key=_margin)
+
+
+def _margin(finding: Finding) -> float:
+    """How far the value lies on the good side of its threshold."""
+    value = finding.estimate.value
+    if value is None:
+        return 0.0
+    return value - finding.threshold if finding.direction == "at_least" else finding.threshold - value
+
+
+def gauge(finding: Finding) -> dict[str, Any] | None:
+    """A finding on an axis from 0 to 100; None where it does not lie between 0 and 1.
+
+    Returns:
+        ``value``, ``low`` and ``high`` in per cent of the axis; ``mark``, the path of a bracket that opens to the good
+        side of the threshold; ``alt``, all of it in words.
+    """
+    e = finding.estimate
+    if (
+        e.value is None
+        or e.low is None
+        or e.high is None
+        or not all(0 <= x <= 1 for x in (e.low, e.high, finding.threshold))
+    ):
+        return None
+    at, lip = 100 * finding.threshold, 4 if finding.direction == "at_least" else -4
+    alt = f"{text.number(e.value)}, 95 % interval {text.interval(e)}; {bound(finding)} asked"
+    return {
+        "value": f"{100 * e.value:.1f}",
+        "low": f"{100 * e.low:.1f}",
+        "high": f"{100 * e.high:.1f}",
+        "mark": f"M{at + lip:.1f} 1H{at:.1f}V15H{at + lip:.1f}",
+        "alt": alt,
+    }
 
 
 def worded(rows: Sequence[Sequence[Any]], column: int) -> bool:

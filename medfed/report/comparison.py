@@ -1,7 +1,8 @@
 """Comparing two estimates by their intervals, and means over sites.
 
 Two models differ only where their 95 % intervals do not overlap. That is stricter than a test at the 5 % level:
-it misses small differences rather than claim one that is not there.
+it misses small differences rather than claim one that is not there. Where the difference itself has an interval, as
+of paired figures, that one decides.
 """
 
 from collections.abc import Iterable
@@ -40,6 +41,15 @@ def compare(ours: Estimate | None, theirs: Estimate | None, metric: str) -> Diff
     else:
         return Difference.UNCLEAR
     return Difference.BETTER if higher != (metric in LOWER_IS_BETTER) else Difference.WORSE
+
+
+def beyond_chance(difference: Estimate, metric: str) -> Difference:
+    """What a difference with its own interval says: BETTER or WORSE where that leaves out 0."""
+    if difference.low is None or difference.high is None:
+        return Difference.UNKNOWN
+    if difference.low <= 0.0 <= difference.high:
+        return Difference.UNCLEAR
+    return Difference.BETTER if (difference.low > 0.0) != (metric in LOWER_IS_BETTER) else Difference.WORSE
 
 
 def mean_estimate(summary: Summary, estimates: Iterable[Estimate | None], metric: str) -> Estimate | None:

@@ -1,10 +1,11 @@
 """What a sweep's table says in words: settings, which row is best by validation, and how clear a difference is."""
 
 from medfed.overrides import short_names
+from medfed.report.comparison import Difference, beyond_chance
 from medfed.report.sweep_results import RunState, SweepResult, SweepRow
 from medfed.report.sweep_rows import FINISHED
 from medfed.report.text import interval, metric_title, number, short
-from medfed.results import LOWER_IS_BETTER, Estimate
+from medfed.results import Estimate
 
 
 def settings(row: SweepRow) -> list[tuple[str, str]]:
@@ -46,16 +47,13 @@ def count(row: SweepRow) -> str:
 
 def clear(difference: Estimate | None, metric: str) -> str:
     """``better`` or ``worse`` where the interval lies on one side of 0, ``unclear`` where it does not or is unknown."""
-    if difference is None or difference.low is None or difference.high is None:
-        return "unclear"
-    if difference.low <= 0.0 <= difference.high:
-        return "unclear"
-    return "better" if (difference.low > 0.0) != (metric in LOWER_IS_BETTER) else "worse"
+    found = Difference.UNKNOWN if difference is None else beyond_chance(difference, metric)
+    return {Difference.BETTER: "better", Difference.WORSE: "worse"}.get(found, "unclear")
 
 
-def signed(value: float | None) -> str:
+def signed(value: float | None, digits: int = 3) -> str:
     """A rounded number with its sign, or a dash."""
-    text = number(value)
+    text = number(value, digits)
     return f"+{text}" if value is not None and float(text or 0) > 0 else text
 
 

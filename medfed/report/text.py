@@ -44,12 +44,12 @@ def number(value: float | None, digits: int = 3) -> str:
     return text.removeprefix("-") if float(text) == 0 else text
 
 
-def interval(estimate: Estimate | None) -> str:
+def interval(estimate: Estimate | None, digits: int = 3) -> str:
     """``low-high`` with an en dash, empty where no interval is known."""
     if estimate is None or estimate.low is None or estimate.high is None:
         return ""
     separator = DASH if estimate.low >= 0 else " to "
-    return f"{number(estimate.low)}{separator}{number(estimate.high)}"
+    return f"{number(estimate.low, digits)}{separator}{number(estimate.high, digits)}"
 
 
 def percent(share: float) -> str:

@@ -19,6 +19,14 @@ def small_run(_template: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(_template, tmp_path / _template.name))
 
 
+@pytest.fixture(autouse=True)
+def _prints_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browser starts in the test of the PDF only, which asks for it itself."""
+    from medfed.audit import run
+
+    monkeypatch.setattr(run, "print_page", lambda page, pdf: "no PDF: not in this test")
+
+
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The sections of ``fake_sections.py`` in the place of all others; the list of those that were measured."""

@@ -19,7 +19,9 @@ from medfed.audit.results import (
     share,
 )
 from medfed.audit.run import audit
-from medfed.report.audit_page import render_audit, sentences
+from medfed.audit.tables import ANNOUNCED
+from medfed.report.audit_page import gauge, leading, render_audit, sentences
+from medfed.report.evidence import ITEMS, evidence_map
 from medfed.results import Estimate
 from tests.medfed.report.html_page import Page, assert_sound
 from tests.medfed.report.test_browser import browser, look  # noqa: F401 - the fixture
@@ -113,12 +115,13 @@ def test_an_open_finding_names_the_n_that_would_decide(tmp_path: Path):
 def test_the_sentences_speak_of_the_worst_section():
     good = _section(100, 100, title="Good", meaning="Fine.", remedy="Nothing.")
     bad = _section(0, 100, title="Bad", meaning="Harm.", remedy="Mend it.")
-    text = sentences(_report(good, bad, missing=(Missing(name="m", title="Third", reason="r"),)))
-    assert text[0] == "2 of 3 sections of a full audit gave a verdict: Good and Bad."
-    assert text[1].startswith("Bad: FAIL")
-    assert text[2:4] == ["Harm.", "Mend it."]
-    assert text[4] == "Nothing is said about: Third."
-    assert len(text) <= 5
+    assert sentences(_report(good, bad, missing=(Missing(name="m", title="Third", reason="r"),))) == [
+        ("Tried", "2 of 3 sections of a full audit gave a verdict: Good and Bad."),
+        ("Found", "Bad: FAIL. right: 0.000 (0.000\u20130.036), at least 0.5 asked."),
+        ("For patients", "Harm."),
+        ("Next", "Mend it."),
+        ("Not tested", "Nothing is said about: Third."),
+    ]
 
 
 def test_an_audit_without_a_verdict_says_so(tmp_path: Path):
@@ -141,3 +144,66 @@ def test_the_page_is_self_contained_and_fits(browser, tmp_path: Path, width: int
     assert [url for url in seen["requests"] if not url.startswith("data:")] == [path.as_uri()]
     assert seen["complaints"] == []
     assert seen["sizes"][0] <= seen["sizes"][1]
+
+
+def test_the_finding_that_decides_is_the_worst_and_of_those_the_furthest_off():
+    def finding(what: str, right: int, direction: str = "at_least") -> Finding:
+        return Finding(what=what, estimate=share(right, 100), threshold=0.5, direction=direction, kind="share")
+
+    section = SectionResult(findings=(finding("good", 99), finding("bad", 20), finding("worse", 99, "at_most")))
+    assert leading(section).what == "worse"
+    assert leading(SectionResult()) is None
+
+
+def test_a_bar_is_drawn_where_its_axis_reaches():
+    inside = Finding(what="w", estimate=share(25, 100), threshold=0.5, direction="at_most", kind="share")
+    drawn = gauge(inside)
+    assert (drawn["value"], drawn["mark"]) == ("25.0", "M46.0 1H50.0V15H46.0")
+    assert drawn["alt"].endswith("at most 0.5 asked")
+    beyond = Estimate(value=2.0, low=1.5, high=2.5, n=9)
+    assert gauge(Finding(what="w", estimate=beyond, threshold=0.5, kind="mean")) is None
+
+
+def test_evidence_never_says_that_anything_is_met(tmp_path: Path):
+    tested = _section(9, 10, name="adversarial", title="Adversarial images")
+    broken = SectionResult(name="poisoning", title="Poisoned sites", error=Fault(error="e", traceback=()))
+    rows = {(row.item.source, row.item.asks): row for row in evidence_map(_report(tested, broken))}
+    evasion = rows["EU AI Act", "against adversarial examples and model evasion"]
+    assert [(place, section.name) for place, section in evasion.evidence] == [(1, "adversarial")]
+    assert rows["EU AI Act", "against data and model poisoning"].evidence == ()
+    assert rows["EU AI Act", "against data and model poisoning"].absent == ("Poisoned sites",)
+    text = Page(_written(_report(tested, broken), tmp_path)).text.lower()
+    assert not any(word in text for word in ("complies", "compliant", "certified", "approved"))
+
+
+def test_the_evidence_map_names_sections_that_are_announced():
+    assert {name for item in ITEMS for name in item.sections} <= set(ANNOUNCED)
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_three_hundred_sites_fit(browser, tmp_path: Path, width: int):  # noqa: F811
+    findings = tuple(
+        Finding(what=f"AUROC, hospital {i} " + "long name " * 5, estimate=share(i % 7, 7), threshold=0.5, kind="share")
+        for i in range(300)
+    )
+    path = _written(_report(SectionResult(name="s", title="S", findings=findings)), tmp_path)
+    seen = look(browser, path, width, "light")
+    assert seen["sizes"][0] <= seen["sizes"][1]
+    assert path.stat().st_size < 1_000_000
+
+
+def test_a_printed_page_has_no_cut_table(browser, tmp_path: Path):  # noqa: F811
+    """What scrolls on a screen is wider than paper only if nothing wraps."""
+    path = _written(_hostile(), tmp_path)
+    page = browser.new_page(viewport={"width": 718, "height": 1000})  # 190 mm at 96 dots per inch
+    page.emulate_media(media="print")
+    page.goto(path.as_uri())
+    cut = page.evaluate(
+        "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.ariaLabel)"
+    )
+    hidden = page.evaluate(
+        "[...document.querySelectorAll('details > :not(summary)')].filter(e => !e.offsetHeight).length"
+    )
+    page.close()
+    assert cut == []
+    assert hidden == 0

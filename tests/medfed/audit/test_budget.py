@@ -1,0 +1,159 @@
+"""The time budget of an audit. Oracles: sums by hand, and the plan that has no budget."""
+
+import shlex
+from itertools import pairwise
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from medfed.audit.budget import fit, parse_budget
+from medfed.audit.contract import AuditContext
+from medfed.audit.costs import Cost, num_tests, pass_seconds
+from medfed.audit.opening import open_run
+from medfed.audit.plan import as_command, make_plan
+from medfed.audit.results import SectionResult
+from medfed.audit.run import audit
+from medfed.cli import COMMANDS, run
+from medfed.errors import ScenarioError
+from medfed.registry import plugin
+
+HERE = f"{__name__}:SECTIONS"
+
+
+@plugin
+class Counting:
+    """Costs a second per image."""
+
+    title: ClassVar[str] = "Counting"
+    images: int = 100
+    threshold: float = 0.5
+
+    def __call__(self, context: AuditContext) -> SectionResult:
+        return SectionResult(tried=f"{self.images} images")
+
+
+@plugin
+class Fixed:
+    """Costs ten seconds."""
+
+    title: ClassVar[str] = "Fixed"
+
+    def __call__(self, context: AuditContext) -> SectionResult:
+        return SectionResult()
+
+
+@plugin
+class Unknown:
+    """Says nothing of its cost."""
+
+    title: ClassVar[str] = "Unknown"
+
+    def __call__(self, context: AuditContext) -> SectionResult:
+        return SectionResult()
+
+
+SECTIONS = {"counting": Counting, "fixed": Fixed, "unknown": Unknown}
+COSTS = {
+    "counting": Cost(lambda section, context: float(section.images), ({"images": 40}, {"images": 5})),
+    "fixed": Cost(lambda section, context: 10.0),
+}
+
+
+@pytest.fixture
+def context(small_run: Path, monkeypatch: pytest.MonkeyPatch) -> AuditContext:
+    from medfed.audit import tables
+
+    monkeypatch.setattr(tables, "TABLES", (HERE,))
+    return open_run(small_run, None, lambda what, done: None)[0]
+
+
+def _fitted(context: AuditContext, budget: float | None, overrides=(), asked=()) -> dict[str, object]:
+    plan = fit(make_plan((), overrides), context, budget, overrides, asked)
+    return {each.name: each.reason or each.section for each in plan}
+
+
+def test_without_a_budget_everything_runs_as_it_is(context: AuditContext):
+    assert _fitted(context, None) == {"counting": Counting(), "fixed": Fixed(), "unknown": Unknown()}
+
+
+@pytest.mark.parametrize(("budget", "images"), [(110.0, 100), (109.0, 40), (50.0, 40), (49.0, 5), (15.0, 5)])
+def test_a_section_does_less_until_the_sum_fits(context: AuditContext, budget: float, images: int):
+    found = _fitted(context, budget)
+    assert found["counting"] == Counting(images=images)
+    assert found["fixed"] == Fixed()
+
+
+def test_the_dearest_is_left_out_where_nothing_else_helps(context: AuditContext):
+    found = _fitted(context, 14.0)
+    assert found["counting"] == Counting(images=5)
+    assert found["fixed"] == "not within the budget of 14 s: at its cheapest it takes about 10 s"
+    assert "budget" in _fitted(context, 4.0)["counting"]
+
+
+def test_what_the_user_set_is_not_touched(context: AuditContext):
+    found = _fitted(context, 50.0, ("counting.images=90",))
+    assert found["counting"].startswith("not within the budget")
+    assert _fitted(context, 50.0, ("counting.threshold=0.9",))["counting"] == Counting(images=40, threshold=0.9)
+
+
+def test_a_section_without_a_cost_runs_only_where_it_is_asked_for(context: AuditContext):
+    assert "it states no cost" in _fitted(context, 1000.0)["unknown"]
+    assert _fitted(context, 1000.0, asked=("unknown",))["unknown"] == Unknown()
+
+
+def test_the_plan_does_not_depend_on_what_was_kept(small_run: Path, context: AuditContext):
+    plans = []
+    for _ in range(2):
+        audit(small_run, budget=49.0, on_plan=lambda plan, kept: plans.append((plan, kept)))
+    assert plans[0][0] == plans[1][0]
+    assert [sorted(kept) for _, kept in plans] == [[], ["counting", "fixed"]]
+
+
+def test_the_report_says_why_a_section_is_missing_and_how_to_repeat_it(small_run: Path, context: AuditContext):
+    report = audit(small_run, budget=14.0).report
+    assert {part.name: part.reason for part in report.missing}["fixed"].startswith("not within the budget of 14 s")
+    assert report.command == "medfed audit small --seed 3 --sections counting --set counting.images=5"
+    again = audit(small_run, sections=("counting",), overrides=("counting.images=5",)).report
+    assert again.command == report.command
+    assert again.sections == report.sections
+
+
+def test_the_command_takes_values_as_the_command_line_does():
+    overrides = ("adversarial.curve=[4.0, 8.0]", 'identity.intended_use="a \\"b\\""')
+    plan = make_plan(("identity", "adversarial"), overrides)
+    typed = shlex.split(as_command("RUN", plan, 7))
+    sets = tuple(value for option, value in pairwise(typed) if option == "--set")
+    assert make_plan(("identity", "adversarial"), sets) == plan
+
+
+def test_a_command_says_what_it_will_do(small_run: Path, context: AuditContext, capsys):
+    assert run(["audit", str(small_run), "--budget", "14s", "--no-pdf"], COMMANDS) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "plan: about 5.0 s" in said
+    assert "counting about 5.0 s; with less: images = 5" in said
+    assert "fixed left out: not within the budget of 14 s" in said
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90.0), ("10m", 600.0), ("1.5h", 5400.0)])
+def test_durations(text: str, seconds: float):
+    assert parse_budget(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "10", "0m", "-5m", "ten minutes", "1m30s"])
+def test_what_is_no_duration_is_refused(text: str):
+    with pytest.raises(ScenarioError, match="such as 10m"):
+        parse_budget(text)
+
+
+def test_an_image_s_pass_is_counted_and_never_timed(context: AuditContext):
+    assert pass_seconds(context) == pass_seconds(context) > 0
+    assert num_tests(context) == 24
+    assert num_tests(context, 100) == 12  # one of a patient, and each has two
+    assert num_tests(context, 5) == 5
+
+
+def test_every_section_of_this_version_fits_a_budget(small_run: Path):
+    context = open_run(small_run, None, lambda what, done: None)[0]
+    for each in fit(make_plan(), context, 1e6):
+        assert each.section is not None or "states no cost" in each.reason
