@@ -12,6 +12,7 @@ LOG := $(VENV)/install.log
 PEERS_LOG := $(PEERS)/install.log
 EXTRAS := ".[dev,ray]"  # in a variable: a comma would end an argument of call
 SCENARIOS := nuclei-unet pneumonia-cnn
+QUICK := 60s  # of an audit at the end of the demo, by counting: see docs/audit.md
 
 # One thread per process: results do not depend on the number of cores, and worker processes do not fight for them.
 export OMP_NUM_THREADS ?= 1
@@ -30,7 +31,7 @@ pip = $(1) -m pip install --no-input $(3) >> $(2) 2>&1 || { tail -n 30 $(2); ech
 
 help:
 	@echo "make setup    create .venv and install the pinned dependencies"
-	@echo "make demo     setup, then run both bundled scenarios and print where the pages are"
+	@echo "make demo     setup, then run both bundled scenarios, audit them in short, and print where the pages are"
 	@echo "make test     setup, then every check and every test"
 	@echo "make check    setup, then formatter, linter, types and import directions"
 	@echo "make format   setup, then format and mend what the linter can mend"
@@ -68,8 +69,11 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 
 demo: setup
 	@for scenario in $(SCENARIOS); do $(BIN)/medfed simulate simulations/scenarios/$$scenario.toml --overwrite; done
+	@for scenario in $(SCENARIOS); do echo; echo "A quick audit of $$scenario:"; $(BIN)/medfed audit runs/$$scenario --budget $(strip $(QUICK)); done
+	@$(BIN)/medfed runs runs --index > /dev/null
 	@echo; echo "The pages, to open in a browser:"; \
-	for scenario in $(SCENARIOS); do echo "  $(CURDIR)/runs/$$scenario/report.html"; done
+	for scenario in $(SCENARIOS); do for page in report.html audit/report.html; do echo "  $(CURDIR)/runs/$$scenario/$$page"; done; done; \
+	echo "  $(CURDIR)/runs/index.html"
 
 # Two at a time, with one thread each: tests wait for processes that start about as long as they compute.
 test: setup browser check
@@ -97,9 +101,13 @@ format: setup
 
 peers: $(PEERS)/medfed-installed
 
-# Flower on Ray, pfl-research and pyautoattack, which ours is measured against, in an environment of their own: pfl asks
-# for versions that ours must not be held to. torch comes first and alone, as in setup. pyautoattack asks for nothing.
+# Flower on Ray, pfl-research, pyautoattack and breaching, which ours is measured against, in an environment of their own:
+# pfl asks for versions that ours must not be held to. torch comes first and alone, as in setup. pyautoattack asks for
+# nothing. breaching comes without its dependencies, which name a torchvision that would replace torch; the benchmark needs
+# no more of torchvision than its Python part, which suits any torch.
 PFL := pfl==0.6.0 absl-py==1.4.0 dill==0.4.1 dm-tree==0.1.10 dp-accounting==0.5.1 multiprocess==0.70.19 prv-accountant==0.2.0 wheel==0.45.1 wrapt==2.5.2
+BREACHING := breaching==0.1.2 hydra-core==1.3.8 'omegaconf<2.4' lpips==0.1.4 torchvision
+BREACHING_NEEDS := antlr4-python3-runtime==4.9.3 scipy pandas tqdm pillow pyyaml
 $(PEERS)/medfed-installed: constraints.txt $(STAMP)
 	@$(BIN)/python -m venv $(PEERS); : > $(PEERS_LOG); \
 	echo "building $(PEERS); log: $(PEERS_LOG)"; \
@@ -109,6 +117,9 @@ $(PEERS)/medfed-installed: constraints.txt $(STAMP)
 	  echo "make: pfl-research cannot be installed; the benchmarks will say so in its place" >&2; \
 	( $(call pip,$(PEERS)/bin/python,$(PEERS_LOG),--no-deps pyautoattack==0.2.0) ) || \
 	  echo "make: pyautoattack cannot be installed; the benchmarks will say so in its place" >&2; \
+	( $(call pip,$(PEERS)/bin/python,$(PEERS_LOG),--no-deps $(BREACHING)) && \
+	  $(call pip,$(PEERS)/bin/python,$(PEERS_LOG),-c constraints.txt $(BREACHING_NEEDS)) ) || \
+	  echo "make: breaching cannot be installed; the benchmarks will say so in its place" >&2; \
 	touch $@
 
 results: setup peers

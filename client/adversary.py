@@ -18,7 +18,7 @@ from flwr.app import Context, RecordDict
 
 from client.home import site_state
 from client.local import local_outcome
-from client.private import protected
+from client.private import private_trainer, protected
 from client.site import is_simulated, site_data, site_name
 from client.strategies.contract import Outcome
 from medfed.config import Scenario
@@ -122,7 +122,8 @@ def _known(request: Request, context: Context, site: str) -> dict[str, dict[str,
 def _honest(request: Request, context: Context) -> Outcome:
     """What an honest site at ``context`` sends in this round, its clip and noise included."""
     kept = site_state(context, request.scenario, request.run).load(request.round - 1)
-    return protected(local_outcome(request, site_data(context, request.scenario), kept), request, context)
+    outcome = local_outcome(request, site_data(context, request.scenario), kept, private_trainer(request, context))
+    return protected(outcome, request, context)
 
 
 def _at(context: Context, site: str) -> Context:

@@ -6,22 +6,28 @@ since the text of an exception may hold file or patient names.
 
 import logging
 import time
+from collections.abc import Callable
 from functools import partial
 
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
+from client import secure
 from client.adversary import claimed, forger, refuse_outside_simulation, with_poison
 from client.faults import reported
 from client.home import site_state
 from client.local import local_round, own_weights, warm_model
-from client.private import protected
+from client.private import num_patients, private_trainer, protected
+from client.released import released
 from client.site import site_data
 from client.trained import Trained
 from medfed import messages
+from medfed.config import Scenario
 from medfed.determinism import deterministic
 from medfed.params import set_weights
 from medfed.training.evaluation import evaluate as evaluate_model
+from medfed.types import Update
+from privacy.secure_aggregation import wire
 
 log = logging.getLogger(__name__)
 app = ClientApp()
@@ -36,7 +42,8 @@ def query(message: Message, context: Context) -> Message:
         data = site_data(context, scenario)
         num_train = claimed(scenario, data.site, len(data.train))
         counts = tuple(data.train.class_counts(len(scenario.task.classes)))
-        info = messages.SiteInfo(data.site, num_train, len(data.val), len(data.test), counts)
+        patients = min(num_train, num_patients(scenario, data.train))
+        info = messages.SiteInfo(data.site, num_train, len(data.val), len(data.test), counts, patients)
     return Message(messages.info_reply(info), reply_to=message)
 
 
@@ -50,7 +57,45 @@ def train_reply(message: Message, context: Context, trained: Trained | None = No
     """The reply to a train message; ``trained``: what came of the site in a batch of sites (:mod:`client.batch`)."""
     request = messages.read_request(message.content)
     with reported(context, request.scenario), deterministic(request.scenario.engine.deterministic):
-        content = _train(request, context, trained)
+        secure.require_plain(context, request.scenario)
+        content = messages.update_reply(*_train(request, context, trained))
+    return Message(content, reply_to=message)
+
+
+@app.train(wire.MASKED)
+def train_masked(message: Message, context: Context) -> Message:
+    """Train from the global weights and reply with what changed, masked (:mod:`client.secure`)."""
+    request = messages.read_request(message.content)
+    with reported(context, request.scenario), deterministic(request.scenario.engine.deterministic):
+        content = secure.masked(message.content, request, context, partial(_train, request, context, None))
+    return Message(content, reply_to=message)
+
+
+@app.query(wire.KEYS)
+def secure_keys(message: Message, context: Context) -> Message:
+    """The first phase of secure aggregation."""
+    return _in_phase(secure.keys, message, context)
+
+
+@app.query(wire.SHARES)
+def secure_shares(message: Message, context: Context) -> Message:
+    """The second phase of secure aggregation."""
+    return _in_phase(secure.shares, message, context)
+
+
+@app.query(wire.OPEN)
+def secure_open(message: Message, context: Context) -> Message:
+    """The last phase of secure aggregation."""
+    return _in_phase(secure.opened, message, context)
+
+
+def _in_phase(
+    phase: Callable[[RecordDict, Context, Scenario], RecordDict], message: Message, context: Context
+) -> Message:
+    scenario = messages.read_scenario(message.content)
+    with reported(context, scenario):
+        refuse_outside_simulation(context, scenario)
+        content = phase(message.content, context, scenario)
     return Message(content, reply_to=message)
 
 
@@ -68,13 +113,19 @@ def evaluate(message: Message, context: Context) -> Message:
     return Message(messages.evaluation_reply(evaluation), reply_to=message)
 
 
-def _train(request: messages.Request, context: Context, trained: Trained | None) -> RecordDict:
+def _train(request: messages.Request, context: Context, trained: Trained | None) -> tuple[Update, float]:
     refuse_outside_simulation(context, request.scenario)
     data = with_poison(site_data(context, request.scenario), request.scenario)
     started = time.perf_counter()
     state = site_state(context, request.scenario, request.run)
-    finish = forger(request, context) or partial(protected, request=request, context=context)
-    update, kept = local_round(request, data, state.load(request.round - 1), trained, finish)
-    state.save(request.round, kept)
-    before = trained.seconds if trained else 0.0
-    return messages.update_reply(update, before + time.perf_counter() - started)
+    forge = forger(request, context)
+    trainer = None if forge else private_trainer(request, context)
+    assert trained is None or trainer is None, "private training is not done in batches of sites"
+
+    def work() -> tuple[Update, float]:
+        finish = forge or partial(protected, request=request, context=context)
+        update, kept = local_round(request, data, state.load(request.round - 1), trained or trainer, finish)
+        state.save(request.round, kept)
+        return update, (trained.seconds if trained else 0.0) + time.perf_counter() - started
+
+    return work() if forge else released(request, context, data, work)

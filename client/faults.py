@@ -8,7 +8,15 @@ from flwr.app import Context
 
 from client.site import site_name
 from medfed.config import Scenario
-from medfed.errors import DataError, DivergedError, MedfedError, SiteError, WriteError
+from medfed.errors import (
+    DataError,
+    DivergedError,
+    LedgerError,
+    MedfedError,
+    PrivacyBudgetError,
+    SiteError,
+    WriteError,
+)
 from medfed.site_fault import SiteFault, line
 
 log = logging.getLogger(__name__)
@@ -19,6 +27,8 @@ _REMEDIES: tuple[tuple[type[BaseException], str, str], ...] = (
     (DivergedError, "divergence", "lower training.optimizer.lr"),
     (WriteError, "disk", "make room on the site's disk"),
     (ImportError, "import", "install at the site what the plug-in imports, see the log of the site"),
+    (PrivacyBudgetError, "budget", "its privacy budget allows for no more: `medfed privacy ledger` at the site"),
+    (LedgerError, "ledger", "run `medfed privacy verify` at the site"),
     (SiteError, "site", "see the log of the site"),
     (Exception, "exception", "see the log of the site"),
 )

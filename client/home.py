@@ -57,14 +57,20 @@ class SiteState:
 
 
 def site_state(context: Context, scenario: Scenario, run: str) -> SiteState:
-    """Where this site keeps its states of ``run``: node configuration ``home``, or the variable MEDFED_HOME.
+    """Where this site keeps its states of ``run``: below its home."""
+    home = site_home(context, scenario)
+    return state_in(Path(home), run) if home else SiteState(None)
+
+
+def site_home(context: Context, scenario: Scenario) -> str:
+    """The folder of this site: node configuration ``home``, or the variable MEDFED_HOME; empty where there is none.
 
     The variable names a folder for all sites of a machine, for a runtime that cannot configure its nodes one by one.
     """
     home = str(context.node_config.get("home", ""))
     if not home and "MEDFED_HOME" in os.environ:
         home = str(Path(os.environ["MEDFED_HOME"]) / file_name(site_name(context, scenario)))
-    return state_in(Path(home), run) if home else SiteState(None)
+    return home
 
 
 def state_in(home: Path, run: str) -> SiteState:

@@ -33,9 +33,12 @@ class Entry(NamedTuple):
 
 
 COMMANDS: dict[str, Entry] = {
-    "audit": Entry("medfed.audit.cli:app", "Measure privacy and robustness of a finished run, with verdicts."),
+    "audit": Entry("medfed.audit.cli:app", "Measure privacy and robustness of a run or a model, with verdicts."),
+    "compare": Entry("medfed.compare.cli:app", "Compare finished runs: what is better or worse, beyond chance."),
     "data": Entry("medfed.data.cli:app", "Look at data before it is used: data check MANIFEST."),
     "list": Entry("medfed.listing:command", "List the plug-ins of a kind: models, losses, strategies, ..."),
+    "privacy": Entry("privacy.cli:app", "Attack the recorded updates of a run: what do they give away?"),
+    "runs": Entry("medfed.compare.runs_cli:app", "List the runs in a folder, with their figures and audits."),
     "simulate": Entry("simulations.cli:app", "Run a scenario over all its sites on this machine."),
     "sweep": Entry("simulations.sweeps.cli:app", "Run a scenario over a grid of settings and several seeds."),
 }

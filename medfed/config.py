@@ -7,7 +7,6 @@ Nothing is coerced silently: an unknown key, a wrong type or a value out of rang
 
 import re
 import tomllib
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +14,7 @@ from typing import Annotated, Any
 import tomli_w
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from medfed import registry
+from medfed.config_checks import misfits
 from medfed.config_errors import explain
 from medfed.data.location import PACKAGE_PREFIX
 from medfed.errors import ScenarioError
@@ -23,6 +22,7 @@ from medfed.overrides import change, parse_override
 from medfed.rng import numpy_generator
 from medfed.section import Section, plugin_field
 from medfed.sections import (
+    HEADLINES,
     AdversaryConfig,
     BaselinesConfig,
     DataConfig,
@@ -36,12 +36,6 @@ from medfed.sections import (
     TrainingConfig,
 )
 from medfed.types import Task
-
-HEADLINES: dict[str, tuple[str, ...]] = {
-    "classification": ("auroc", "balanced_accuracy", "accuracy"),
-    "segmentation": ("dice", "iou"),
-}
-"""What a run may be judged by; the first is the default."""
 
 
 def _folder_name(name: str) -> str:
@@ -73,9 +67,9 @@ class Scenario(Section):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "Scenario":
-        misfits = list(_misfits(self))
-        if misfits:
-            raise ValueError("\n".join(misfits))
+        found = list(misfits(self))
+        if found:
+            raise ValueError("\n".join(found))
         return self
 
     @property
@@ -116,41 +110,14 @@ class Scenario(Section):
         return tomli_w.dumps(to_dict(self))
 
     def travelling(self) -> "Scenario":
-        """What may be sent to a site: everything but where the data lies, and where the server reports to."""
+        """What may be sent to a site: everything but where data and ledgers lie, and where the server reports to."""
         data = self.data.model_copy(update={"path": ""})
-        return self.model_copy(update={"data": data, "tracking": TrackingConfig()})
+        privacy = self.privacy.model_copy(update={"ledger": ""})
+        return self.model_copy(update={"data": data, "tracking": TrackingConfig(), "privacy": privacy})
 
     def travelling_text(self) -> str:
         """:meth:`travelling` as TOML, as every message carries it."""
         return _travelling_text(self)
-
-
-def _misfits(scenario: Scenario) -> Iterator[str]:
-    """What cannot go together, though each part is right by itself."""
-    task, training = scenario.task, scenario.training
-    headline, allowed = scenario.evaluation.headline, HEADLINES[task.kind]
-    if headline is not None and headline not in allowed:
-        yield f'key "evaluation.headline": "{headline}" does not suit {task.kind}; allowed: {", ".join(allowed)}'
-    for kind, key, plugin in (("model", "model", scenario.model), ("loss", "training.loss", training.loss)):
-        if not _suits(plugin, task):
-            suitable = [name for name, entry in registry.table(kind).items() if _suits(entry, task)]
-            yield (
-                f'key "{key}": "{registry.name_of(kind, plugin)}" is not for {task.kind} with task.head = '
-                f'"{task.head}"; suitable: {", ".join(sorted(suitable))}'
-            )
-    weights = getattr(training.loss, "class_weights", None)
-    if isinstance(weights, tuple) and len(weights) != len(task.classes):
-        expected = f"expected {len(task.classes)} numbers, one per class of task.classes"
-        yield f'key "training.loss.class_weights": {expected}; got {len(weights)}'
-    rounds = training.rounds
-    outside = [number for number in scenario.record.rounds if number == 0 or abs(number) > rounds]
-    if outside:
-        yield f'key "record.rounds": expected 1 to {rounds}, or -1 to -{rounds} from the end; got {outside}'
-
-
-def _suits(plugin: Any, task: TaskConfig) -> bool:
-    """Whether a model or loss says that it is for this task; one that says nothing is taken at its word."""
-    return task.kind in getattr(plugin, "kinds", (task.kind,)) and task.head in getattr(plugin, "heads", (task.head,))
 
 
 def to_dict(scenario: Scenario) -> dict[str, Any]:
@@ -160,6 +127,8 @@ def to_dict(scenario: Scenario) -> dict[str, Any]:
         del values["adversary"]
     if not scenario.privacy.is_on:
         del values["privacy"]
+    if not scenario.federation.secure_aggregation.is_on:
+        del values["federation"]["secure_aggregation"]
     return values
 
 
@@ -200,7 +169,7 @@ def parse_scenario(text: str, where: str = "scenario") -> Scenario:
 def load_scenario(path: str | Path, overrides: tuple[str, ...] = ()) -> Scenario:
     """Read a scenario file and apply ``KEY=VALUE`` overrides, values written as in TOML (:mod:`medfed.overrides`).
 
-    A relative ``data.path`` is resolved against the folder of the file.
+    Relative ``data.path`` and ``privacy.ledger`` are resolved against the folder of the file.
 
     Raises:
         ScenarioError: the file is missing or not valid TOML, or a key or value is not as it must be.
@@ -215,15 +184,17 @@ def load_scenario(path: str | Path, overrides: tuple[str, ...] = ()) -> Scenario
     values = _parse_toml(text, str(path))
     change(values, dict(parse_override(text, Scenario) for text in overrides), Scenario)
     scenario = validate(values, f"{path} with --set" if overrides else str(path))
-    return _with_absolute_path(scenario, path.parent)
+    return _with_absolute_paths(scenario, path.parent)
 
 
-def _with_absolute_path(scenario: Scenario, folder: Path) -> Scenario:
-    location = scenario.data.path
-    if not location or location.startswith(PACKAGE_PREFIX):
-        return scenario
-    absolute = str((folder / location).resolve())
-    return scenario.model_copy(update={"data": scenario.data.model_copy(update={"path": absolute})})
+def _with_absolute_paths(scenario: Scenario, folder: Path) -> Scenario:
+    changes: dict[str, Any] = {}
+    location, ledger = scenario.data.path, scenario.privacy.ledger
+    if location and not location.startswith(PACKAGE_PREFIX):
+        changes["data"] = scenario.data.model_copy(update={"path": str((folder / location).resolve())})
+    if ledger:
+        changes["privacy"] = scenario.privacy.model_copy(update={"ledger": str((folder / ledger).resolve())})
+    return scenario.model_copy(update=changes) if changes else scenario
 
 
 def _parse_toml(text: str, where: str) -> dict[str, Any]:

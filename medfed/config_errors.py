@@ -69,7 +69,8 @@ def _reason(fault: Any, owner: type | None, parents: tuple[Any, ...], model: typ
         known = _fields(owner)
         near = _nearest(str(fault["loc"][-1]), known, parents, model)
         hint = f"did you mean {near}? " if near else ""
-        return f"unknown key; {hint}allowed here: {', '.join(known)}"
+        allowed = f"allowed here: {', '.join(known)}" if known else "it has no fields of its own"
+        return f"unknown key; {hint}{allowed}"
     if fault["type"] in ("missing", "missing_argument"):
         return "is missing; add it to the scenario"
     message: str = fault["msg"].removeprefix("Value error, ")

@@ -39,6 +39,14 @@ class DivergedError(SiteError):
     """The training loss at a site is no longer finite."""
 
 
+class PrivacyBudgetError(SiteError):
+    """A release would cost more than the site's budget has left, or has no noise for the unit of that budget."""
+
+
+class LedgerError(SiteError):
+    """The ledger of a site is damaged, or was changed by another hand."""
+
+
 class UpdateError(SiteError):
     """What a site sent cannot be folded into the global model."""
 

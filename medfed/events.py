@@ -30,11 +30,11 @@ class SiteStarted:
 
 @dataclass(frozen=True)
 class SiteDone:
-    """A site's reply was folded; ``loss`` is its mean training loss."""
+    """A site's reply was folded; ``loss`` is its mean training loss, None where the server does not learn it."""
 
     round: int
     site: str
-    loss: float
+    loss: float | None
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,14 @@ class SiteFailed:
 
 @dataclass(frozen=True)
 class RoundDone:
-    """A round was closed; ``metric`` is the mean over sites of the headline metric on validation data."""
+    """A round was closed; ``metric`` is the mean over sites of the headline metric on validation data.
+
+    ``loss``: mean over sites of their training loss; None where the server learns none.
+    """
 
     round: int
     rounds: int
-    loss: float
+    loss: float | None
     metric_name: str
     metric: float | None
     seconds: float

@@ -47,13 +47,17 @@ class Request:
 
 @dataclass(frozen=True)
 class SiteInfo:
-    """How a site introduces itself: its name and how many images it holds, never the images."""
+    """How a site introduces itself: its name and how many images it holds, never the images.
+
+    ``num_patients`` of the training images; 0 where the scenario does not need it.
+    """
 
     site: str
     num_train: int
     num_val: int
     num_test: int
     class_counts: tuple[int, ...]
+    num_patients: int = 0
 
 
 def pack_weights(weights: Weights, extras: Mapping[str, Weights] | None = None) -> ArrayRecord:
@@ -158,6 +162,7 @@ def info_reply(info: SiteInfo) -> RecordDict:
         "val": info.num_val,
         "test": info.num_test,
         "class-counts": list(info.class_counts),
+        "patients": info.num_patients,
     }
     return RecordDict({CONFIG: ConfigRecord(config)})  # type: ignore[arg-type]
 
@@ -171,8 +176,8 @@ def read_info(content: RecordDict) -> SiteInfo:
     try:
         c = _part(content, CONFIG, ConfigRecord)
         counts: list[int] = c["class-counts"]  # type: ignore[assignment]
-        train, val, test = (int(str(c[key])) for key in ("train", "val", "test"))
-        return SiteInfo(str(c["site"]), train, val, test, tuple(int(count) for count in counts))
+        train, val, test, patients = (int(str(c[key])) for key in ("train", "val", "test", "patients"))
+        return SiteInfo(str(c["site"]), train, val, test, tuple(int(count) for count in counts), patients)
     except (KeyError, TypeError, ValueError) as error:
         raise UpdateError(f"an introduction is malformed: {error!r}") from error
 

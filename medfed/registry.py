@@ -30,7 +30,11 @@ KINDS: dict[str, str] = {
     "adversarial_training": "robustness.defences:ADVERSARIAL_TRAINING",
     "input_filter": "robustness.defences:INPUT_FILTERS",
     "mechanism": "privacy.mechanisms:MECHANISMS",
+    "inversion": "privacy.inversion:INVERSIONS",
+    "accountant": "privacy.accountants:ACCOUNTANTS",
+    "membership": "privacy.membership:MEMBERSHIP_ATTACKS",
     "compression": "medfed.compression:COMPRESSIONS",
+    "secure_aggregation": "privacy.secure_aggregation:SECURE_AGGREGATIONS",
     "tracker": "medfed.tracking:TRACKERS",
     "audit_section": "medfed.audit.tables:SECTIONS",
 }

@@ -90,8 +90,21 @@ class Guarantee(_Value):
     releases: int
 
 
+class SiteGuarantee(_Value):
+    """What the releases of one site come to, units added or removed; ``sentence`` says it in words."""
+
+    unit: Literal["record", "patient", "site"]
+    epsilon: float
+    delta: float
+    releases: int
+    sentence: str
+
+
 class PrivacyStatement(_Value):
     """What is protected, from whom, and what is not.
+
+    ``guarantees`` hold for every site: they are those of the site that pays most. ``sites`` has each site's own; they
+    never add up, since each concerns its own images.
 
     ``replayable``: the noise was drawn from the scenario's seed, so that whoever knows it can take it off again.
     ``noise_multiplier`` is of one round. ``sentence`` says it all; ``outlook`` what a useful epsilon would take.
@@ -106,6 +119,7 @@ class PrivacyStatement(_Value):
     replayable: bool
     sentence: str
     outlook: str
+    sites: dict[str, SiteGuarantee] = Field(default_factory=dict)
 
 
 class Summary(_Value):
@@ -145,7 +159,10 @@ class Failure(_Value):
 
 
 class SiteRound(_Value):
-    """What one site reported of one round; ``loss`` is null where it was only evaluated."""
+    """What one site reported of one round; ``loss`` is null where it was only evaluated.
+
+    Under secure aggregation no site's own count or loss is known: 0, and null.
+    """
 
     num_examples: int = 0
     num_steps: int = 0
@@ -158,6 +175,7 @@ class RoundResult(_Value):
     """One line of ``rounds.jsonl``.
 
     ``epsilon``: of all rounds so far, under the first relation of the summary's statement; null where there is none.
+    ``cut_values``: how many values of all updates were outside ``federation.secure_aggregation.clip``; null without it.
     """
 
     round: int
@@ -167,6 +185,7 @@ class RoundResult(_Value):
     sites: dict[str, SiteRound]
     failed: list[Failure] = Field(default_factory=list)
     epsilon: float | None = None
+    cut_values: int | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,13 @@ def _whole(value: Any) -> Any:
     return value
 
 
+HEADLINES: dict[str, tuple[str, ...]] = {
+    "classification": ("auroc", "balanced_accuracy", "accuracy"),
+    "segmentation": ("dice", "iou"),
+}
+"""What a run may be judged by; the first is the default."""
+
+
 class TaskConfig(Section):
     """``[task]``: what the model must say. In segmentation the first class is the background."""
 
@@ -51,7 +58,9 @@ class DataConfig(Section):
     ``path`` is a manifest (.csv) or a MedMNIST file (.npz); it never travels to a site. ``masks``: ``binary``
     (every value above 0 is the second class) or ``classes`` (pixel value = class index). ``intensity``:
     ``bit_depth`` divides by the largest value of the file's bit depth, ``percentiles`` maps each image's 0.5th
-    and 99.5th percentile to 0 and 1.
+    and 99.5th percentile to 0 and 1. ``half``: train on that half (1, 2, ...) of each site's training and validation
+    images only, and validate on the other (:mod:`medfed.data.halves`). ``seed``: of splits, partition and halves, where
+    it is not the scenario's: other training on the same division of the images.
     """
 
     path: str = ""
@@ -62,6 +71,8 @@ class DataConfig(Section):
     intensity: Literal["bit_depth", "percentiles"] = "bit_depth"
     duplicates: Literal["refuse", "drop"] = "refuse"
     min_images_per_site: int = Field(default=20, ge=1)
+    half: int | None = Field(default=None, ge=1)
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
     sites: Annotated[tuple[str, ...], AfterValidator(_unique)] = ()
     partition: plugin_field("partitioner") = "natural"  # type: ignore[valid-type]
 
@@ -97,7 +108,8 @@ class TrainingConfig(Section):
 class FederationConfig(Section):
     """``[federation]``: who takes part and how updates become one model.
 
-    ``aggregator`` makes one update of many, ``strategy`` makes the next model of it. ``batch_norm`` must be said for a
+    ``aggregator`` makes one update of many, ``strategy`` makes the next model of it. ``secure_aggregation``: whether
+    the server sees single updates. ``batch_norm`` must be said for a
     model with BatchNorm: ``average`` its weights and statistics as all others, keep them ``local`` to each site
     (Li et al., FedBN, ICLR 2021), or leave the statistics ``frozen``.
 
@@ -109,6 +121,7 @@ class FederationConfig(Section):
     strategy: plugin_field("strategy") = "fedavg"  # type: ignore[valid-type]
     aggregator: plugin_field("aggregator") = "mean"  # type: ignore[valid-type]
     compression: plugin_field("compression") = "none"  # type: ignore[valid-type]
+    secure_aggregation: plugin_field("secure_aggregation") = "none"  # type: ignore[valid-type]
     batch_norm: Literal["average", "local", "frozen"] | None = None
     sites: Annotated[tuple[str, ...], AfterValidator(_unique)] = ()
     leave_out: Annotated[tuple[str, ...], AfterValidator(_unique)] = ()
@@ -166,19 +179,32 @@ class AdversaryConfig(Section):
     knowledge: Literal["colluders", "everyone"] = "colluders"
 
 
-class PrivacyConfig(Section):
-    """``[privacy]``: differential privacy of whole sites.
+class BudgetConfig(Section):
+    """``[privacy.budget]``: the largest epsilon at ``privacy.delta`` per unit, over all that a site ever released."""
 
-    ``mechanism``: who clips and noises what. ``delta``: at which epsilon is stated.
+    record: float | None = Field(default=None, gt=0.0)
+    patient: float | None = Field(default=None, gt=0.0)
+    site: float | None = Field(default=None, gt=0.0)
+
+
+class PrivacyConfig(Section):
+    """``[privacy]``: differential privacy of images, patients or whole sites.
+
+    ``mechanism``: who clips and noises what. ``delta``: at which epsilon is stated. ``accountant``: by which method.
+    ``budget``: what a site may spend. ``ledger``: in a simulation, a folder outside the run for the sites' ledgers,
+    which then span runs.
     """
 
     mechanism: plugin_field("mechanism") = "none"  # type: ignore[valid-type]
     delta: float = Field(default=1e-5, gt=0.0, lt=1.0)
+    accountant: plugin_field("accountant") = "pld"  # type: ignore[valid-type]
+    budget: BudgetConfig = BudgetConfig()
+    ledger: str = ""
 
     @property
     def is_on(self) -> bool:
         """Whether anything is protected."""
-        return self.mechanism.release(1, 1.0) is not None
+        return bool(getattr(self.mechanism, "protects", True))
 
 
 class EngineConfig(Section):

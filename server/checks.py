@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from medfed.config import Scenario
 from medfed.errors import UpdateError
+from medfed.exchanged import EFFECTIVE_STEPS
 from medfed.messages import SiteInfo
 from medfed.results import UNBOUNDED, Estimate, Evaluation
+from medfed.training.effective_steps import effective_steps
 from medfed.types import Update, Weights
 
 _EXPECTED_METRICS: dict[str, frozenset[str]] = {
@@ -55,6 +58,21 @@ def check_extras(update: Update, expected: Sequence[str], trained: Weights) -> N
             differing = sorted(tensors.keys() ^ trained.keys())
             raise UpdateError(f'{where}: extra tensors "{name}" are not one for each trained entry: {differing[:3]}')
         _check_tensors(f'{where}: extra tensors "{name}"', tensors, trained)
+
+
+def check_effective_steps(update: Update, optimizer: Any) -> None:
+    """Refuse an update whose effective number of steps is not that of its number of steps; none stated is fine.
+
+    Raises:
+        UpdateError: says both numbers.
+    """
+    stated = update.metrics.get(EFFECTIVE_STEPS)
+    expected = effective_steps(optimizer, update.num_steps)
+    if stated is not None and not math.isclose(stated, expected, rel_tol=1e-6):
+        raise UpdateError(
+            f"site {update.site}: expected the metric {EFFECTIVE_STEPS} = {expected:g} after {update.num_steps} steps, "
+            f"got {stated:g}; is its medfed the same?"
+        )
 
 
 def _check_tensors(where: str, tensors: Weights, weights: Weights) -> None:
@@ -109,11 +127,13 @@ def check_info(info: SiteInfo, scenario: Scenario) -> None:
     Raises:
         UpdateError: says what was expected and got.
     """
-    counts = (info.num_train, info.num_val, info.num_test, *info.class_counts)
+    counts = (info.num_train, info.num_val, info.num_test, *info.class_counts, info.num_patients)
     if len(info.class_counts) != len(scenario.task.classes) or min(counts) < 0:
         raise UpdateError(
             f"site {info.site}: expected {len(scenario.task.classes)} class counts and no negative number, got {counts}"
         )
+    if info.num_patients > info.num_train:
+        raise UpdateError(f"site {info.site}: says {info.num_patients} patients, but {info.num_train} training images")
     strategy = scenario.federation.strategy
     most = getattr(strategy, "max_examples", math.inf) if getattr(strategy, "weighting", "") == "examples" else math.inf
     if info.num_train > most:

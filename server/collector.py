@@ -11,8 +11,8 @@ from medfed.training.local import steps_per_round
 from medfed.types import Weights
 from robustness.aggregation.contract import RobustAggregator, StreamingAggregator
 from robustness.aggregation.median import CoordinateMedian
-from server.checks import check_extras, check_update
-from server.fold import MeanFold, MetricsFold
+from server.checks import check_effective_steps, check_extras, check_update
+from server.fold import MeanFold, MetricsFold, MetricsMedian
 from server.private import PrivateSum
 from server.spool import Spool, SpoolRows
 from server.strategies.contract import Aggregate
@@ -32,7 +32,8 @@ class Collector:
         self._spool, self._private = spool, private
         self._fold = MeanFold()
         self._extras = {name: MeanFold() for name in scenario.federation.strategy.extras}
-        self._metrics = MetricsFold()
+        self._is_streaming = isinstance(self._federation.aggregator, StreamingAggregator)
+        self._metrics = MetricsFold() if self._is_streaming else MetricsMedian()
         self._sites: dict[str, float] = {}
 
     def __len__(self) -> int:
@@ -53,16 +54,16 @@ class Collector:
         update, aggregator = delivery.update, self._federation.aggregator
         check_update(update, self._weights, num_train, steps_per_round(self._training, num_train))
         check_extras(update, self._federation.strategy.extras, self._trained)
+        check_effective_steps(update, self._training.optimizer)
         weight = self._federation.strategy.weight(update)
-        is_streaming = isinstance(aggregator, StreamingAggregator)
-        if not from_spool and (self._spool.durable or not is_streaming):
+        if not from_spool and (self._spool.durable or not self._is_streaming):
             self._spool.add(delivery)
         if self._private is not None:
             parameters = {name: update.tensors[name] for name in self._trained}
             self._private.add(update.site, parameters, aggregator.factor(update.tensors))
-        elif is_streaming:
+        elif self._is_streaming:
             self._fold.add(update.tensors, weight, aggregator.factor(update.tensors))
-        if is_streaming:
+        if self._is_streaming:
             for name, fold in self._extras.items():
                 fold.add(update.extras[name], 1.0)
         self._metrics.add(update.metrics, weight)
@@ -96,7 +97,7 @@ class Collector:
 
         Not the rule itself, which may remember the updates of earlier rounds.
         """
-        if isinstance(self._federation.aggregator, StreamingAggregator):
+        if self._is_streaming:
             return self._extras[name].result()
         return self._median(self._trained, draws, name)
 

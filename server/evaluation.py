@@ -12,7 +12,7 @@ from medfed.results import Evaluation, Failure, RoundResult, SiteRound
 from medfed.types import Split, Weights
 from server.checks import check_evaluation
 from server.exchange import Fault, MessageType, announce, exchange, window_size
-from server.rounds import Federation
+from server.round_state import Federation
 
 Evaluations = dict[str, Evaluation | Failure]
 
@@ -36,7 +36,7 @@ def evaluate_sites(
         federation.grid,
         nodes,
         MessageType.EVALUATE,
-        lambda: messages.request(text, federation.run, round_number, packed, split, split == "test"),
+        lambda _: messages.request(text, federation.run, round_number, packed, split, split == "test"),
         round_number=round_number,
         deadline_seconds=scenario.federation.deadline_seconds,
         cost=num_images,

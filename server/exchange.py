@@ -66,7 +66,7 @@ def exchange(
     grid: Grid,
     nodes: Mapping[str, int],
     message_type: str,
-    content: Callable[[], RecordDict],
+    content: Callable[[str], RecordDict],
     *,
     round_number: int,
     deadline_seconds: float,
@@ -75,7 +75,7 @@ def exchange(
     together: int = 1,
     arrived: Callable[[str, RecordDict], None] | None = None,
 ) -> Iterator[tuple[str, Reply]]:
-    """Send ``content()`` to every node of ``nodes`` (site -> node id) and yield ``(site, reply)`` by site name.
+    """Send ``content(site)`` to every node of ``nodes`` (site -> node id); yield ``(site, reply)`` by site name.
 
     A site that has not answered ``deadline_seconds`` after its message left is a fault with code ``deadline``; on a
     :class:`LocalGrid` they count from when it began to work. ``cost`` is the work expected of each site, in any unit:
@@ -89,7 +89,7 @@ def exchange(
     flight = _Flight(grid, deadline_seconds, arrived)
     while waiting:
         for batch in _dearest_first(_take_fitting(todo, window - flight.size, window), cost or {}):
-            made = [Message(content(), nodes[site], message_type, group_id=str(round_number)) for site in batch]
+            made = [Message(content(site), nodes[site], message_type, group_id=str(round_number)) for site in batch]
             flight.push(batch, made)
         idle = not flight.pull()
         if idle:  # a grid that works through its queue is not late while it delivers

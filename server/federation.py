@@ -26,8 +26,10 @@ from medfed.types import Weights
 from server.evaluation import Evaluations, add_validation, evaluate_sites
 from server.private import privacy_statement, spent
 from server.roster import Roster, join
-from server.rounds import Federation, Outcome, run_round
+from server.round_state import Federation, Outcome
+from server.rounds import run_round
 from server.scenario_checks import check_federation
+from server.secure import cut_warnings
 from server.stopping import best_round, is_over, mean_validation
 from server.summary import summarize
 
@@ -113,7 +115,8 @@ def _summary(scenario: Scenario, progress: Progress, stopped_because: str, secon
         progress.test_bytes,
         progress.personal,
     )
-    warnings = [*_one_by_one(progress.unstacked), *(progress.tracking.warnings if progress.tracking else [])]
+    cut = cut_warnings(scenario, progress.rounds)
+    warnings = [*cut, *_one_by_one(progress.unstacked), *(progress.tracking.warnings if progress.tracking else [])]
     trained = {name: value for name, value in progress.shared.items() if name in trained_entries(scenario)}
     privacy = privacy_statement(
         scenario,
@@ -205,5 +208,5 @@ def _commit(federation: Federation, progress: Progress, outcome: Outcome, second
         progress.tracking.add(result)
     losses = [site.loss for site in result.sites.values() if site.loss is not None]
     metric = mean_validation(result, scenario.headline)
-    loss = sum(losses) / len(losses)
+    loss = sum(losses) / len(losses) if losses else None
     events.emit(events.RoundDone(result.round, scenario.training.rounds, loss, scenario.headline, metric, seconds))

@@ -4,6 +4,7 @@ The result depends on the order in which updates are added (floating-point sums 
 callers add them in the fixed order of site names.
 """
 
+import statistics
 from collections.abc import Mapping
 
 import torch
@@ -61,6 +62,22 @@ class MetricsFold:
     def result(self) -> dict[str, float]:
         """The means."""
         return {name: total / weights for name, (total, weights) in self._sums.items() if weights > 0.0}
+
+
+class MetricsMedian:
+    """Medians of named numbers, each over the sites that have it: few sites move them little, weights play no part."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[float]] = {}
+
+    def add(self, metrics: Mapping[str, float], weight: float) -> None:
+        """Add one site's numbers."""
+        for name, value in metrics.items():
+            self._found.setdefault(name, []).append(value)
+
+    def result(self) -> dict[str, float]:
+        """The medians."""
+        return {name: statistics.median(values) for name, values in self._found.items()}
 
 
 def _accumulator(value: torch.Tensor) -> torch.dtype:

@@ -52,7 +52,7 @@ class Roster:
             grid,
             new,
             MessageType.QUERY,
-            lambda: messages.introduction(text),
+            lambda _: messages.introduction(text),
             round_number=0,
             deadline_seconds=min(scenario.federation.join_seconds, scenario.federation.deadline_seconds),
             window=_QUERY_WINDOW,

@@ -1,85 +1,29 @@
 """One round: send the weights, check and aggregate every update in site order, apply the strategy."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
-import numpy as np
 from flwr.app import ArrayRecord, RecordDict
-from flwr.serverapp import Grid
 
 from medfed import events, messages
-from medfed.config import Scenario
 from medfed.errors import DivergedError, UpdateError
 from medfed.messages import Delivery
 from medfed.params import group, prefixed
 from medfed.results import Failure, RoundResult, SiteRound
 from medfed.rng import numpy_generator
-from medfed.run_folder import RunFolder
 from medfed.training.local import steps_per_round
 from medfed.types import Weights
 from privacy.mechanisms.contract import ServerMechanism
 from privacy.noise import seeded_normal, system_normal
 from server.checks import check_update
 from server.collector import Collector
-from server.exchange import Fault, LocalGrid, MessageType, Reply, announce, batches_of, exchange, window_size
+from server.exchange import Fault, LocalGrid, MessageType, Reply, batches_of, exchange, window_size
 from server.private import PrivateSum, asked_per_round, stated_weights
 from server.quorum import naming_failures, require_quorum
-from server.roster import Roster
+from server.round_state import AGGREGATOR, STRATEGY, Federation, OpenRound, Outcome
+from server.secure import run_secure_stage
 from server.spool import Spool
-
-_AGGREGATOR = "aggregator"
-_STRATEGY = "strategy"
-
-
-@dataclass(frozen=True, eq=False)
-class Federation:
-    """What stays the same over the rounds of a run; ``run`` tells runs of one scenario apart.
-
-    ``simulated``: all sites are in one machine or cluster of ours, so that noise may be drawn from the seed.
-    """
-
-    grid: Grid
-    scenario: Scenario
-    roster: Roster
-    folder: RunFolder
-    run: str
-    simulated: bool = False
-
-    @property
-    def spools_durably(self) -> bool:
-        """A deployment always does; a simulation, whose grid is local, where the scenario asks for it."""
-        return self.scenario.engine.spool or not isinstance(self.grid, LocalGrid)
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """A closed round: next weights and state, its line for ``rounds.jsonl``, and whether a batch fell apart.
-
-    ``unstacked``: sites that were to be trained at once (``engine.vectorise``) were trained one by one.
-    """
-
-    weights: Weights
-    state: Weights
-    result: RoundResult
-    unstacked: bool
-
-
-@dataclass
-class _Open:
-    """A round in progress; ``weights`` and ``state`` move from stage to stage."""
-
-    number: int
-    weights: Weights
-    state: Weights
-    spool: Spool
-    draws: np.random.Generator
-    sites: dict[str, SiteRound] = field(default_factory=dict)
-    failed: list[Failure] = field(default_factory=list)
-    bytes_up: int = 0
-    bytes_down: int = 0
-    alone: set[str] = field(default_factory=set)  # sites that were trained by themselves
-    unstacked: bool = False
 
 
 def run_round(federation: Federation, chosen: list[str], number: int, weights: Weights, state: Weights) -> Outcome:
@@ -97,42 +41,46 @@ def run_round(federation: Federation, chosen: list[str], number: int, weights: W
     spool = Spool(federation.folder.spool(number), federation.spools_durably)
     draws = numpy_generator(scenario.seed, number, "round")
     absent = [roster.absence(site) for site in chosen if site not in roster.nodes]
-    current = _Open(number, weights, state, spool, draws, failed=absent)
+    current = OpenRound(number, weights, state, spool, draws, failed=absent)
+    run_stage = run_secure_stage if scenario.federation.secure_aggregation.is_on else _run_stage
     for stage in scenario.federation.strategy.stages(chosen, draws):
-        _run_stage(federation, current, sorted(site for site in stage if site in roster.nodes))
+        run_stage(federation, current, sorted(site for site in stage if site in roster.nodes))
+        current.moved |= any(site not in roster.nodes for site in stage)
     require_quorum(scenario.federation.quorum, number, len(current.sites), len(chosen), current.failed)
     _require_finite(current)
     return Outcome(current.weights, current.state, _result(current), current.unstacked)
 
 
-def _run_stage(federation: Federation, current: _Open, sites: list[str]) -> None:
+def _run_stage(federation: Federation, current: OpenRound, sites: list[str]) -> None:
     """Train ``sites`` from the current weights, and move these on if anyone delivered."""
     strategy = federation.scenario.federation.strategy
-    state = group(current.state, _STRATEGY)
+    state = group(current.state, STRATEGY)
+    if current.moved:
+        current.spool.forget(sites)
     collector = Collector(federation.scenario, current.weights, current.spool, _private(federation, current))
     batches = batches_of(sites, _together(federation))  # one is asked as a whole: its sites' last bits depend on it
     whole = [batch for batch in batches if all(current.spool.recall(site) is not None for site in batch)]
     spooled = {site for batch in whole for site in batch}
     packed = messages.pack_weights(current.weights, strategy.broadcast(state))
     current.bytes_down += messages.num_bytes(packed) * len(sites)
+    current.moved |= len(spooled) < len(sites)
     replies = _ask(federation, current, [site for site in sites if site not in spooled], packed)
     for site in sites:
         reply = None if site in spooled else next(replies)[1]
         fault = reply if isinstance(reply, Fault) else _use(federation, current, collector, site, reply)
         if fault is not None:
-            announce(fault, current.number)
-            current.failed.append(fault.failure)
+            current.fail(fault)
         federation.folder.heed_stop()
     current.unstacked |= any(site in current.alone for batch in batches if len(batch) > 1 for site in batch)
     if len(collector):
         num_sites = len(federation.scenario.training_sites)
         with naming_failures(current.number, current.failed):
-            aggregate, kept = collector.aggregate(num_sites, group(current.state, _AGGREGATOR), current.draws)
+            aggregate, kept = collector.aggregate(num_sites, group(current.state, AGGREGATOR), current.draws)
         current.weights, state = strategy(current.weights, aggregate, state)
-        current.state = prefixed(_STRATEGY, state) | prefixed(_AGGREGATOR, kept)
+        current.state = prefixed(STRATEGY, state) | prefixed(AGGREGATOR, kept)
 
 
-def _private(federation: Federation, current: _Open) -> PrivateSum | None:
+def _private(federation: Federation, current: OpenRound) -> PrivateSum | None:
     """Where updates are summed if the server noises them; the mechanism's state stands in the place of the rule's."""
     scenario = federation.scenario
     mechanism = scenario.privacy.mechanism
@@ -141,17 +89,19 @@ def _private(federation: Federation, current: _Open) -> PrivateSum | None:
     seeded = seeded_normal(scenario.seed, current.number, "privacy")
     normal = seeded if federation.simulated else system_normal
     weights = stated_weights(scenario, federation.roster.infos)
-    return PrivateSum(mechanism, weights, asked_per_round(scenario), group(current.state, _AGGREGATOR), normal)
+    return PrivateSum(mechanism, weights, asked_per_round(scenario), group(current.state, AGGREGATOR), normal)
 
 
-def _ask(federation: Federation, current: _Open, sites: list[str], packed: ArrayRecord) -> Iterator[tuple[str, Reply]]:
+def _ask(
+    federation: Federation, current: OpenRound, sites: list[str], packed: ArrayRecord
+) -> Iterator[tuple[str, Reply]]:
     scenario, roster = federation.scenario, federation.roster
     text = scenario.travelling_text()
     return exchange(
         federation.grid,
         {site: roster.nodes[site] for site in sites},
         MessageType.TRAIN,
-        lambda: messages.request(text, federation.run, current.number, packed),
+        lambda _: messages.request(text, federation.run, current.number, packed),
         round_number=current.number,
         deadline_seconds=scenario.federation.deadline_seconds,
         cost={site: steps_per_round(scenario.training, roster.infos[site].num_train) for site in sites},
@@ -166,7 +116,7 @@ def _together(federation: Federation) -> int:
     return max(1, federation.scenario.engine.vectorise) if isinstance(federation.grid, LocalGrid) else 1
 
 
-def _keep(federation: Federation, current: _Open, site: str, content: RecordDict) -> None:
+def _keep(federation: Federation, current: OpenRound, site: str, content: RecordDict) -> None:
     """Spool an update as soon as it arrives: a server that dies while it waits for its turn must not lose it."""
     try:
         delivery = _read(federation, current, site, content)
@@ -179,7 +129,7 @@ def _keep(federation: Federation, current: _Open, site: str, content: RecordDict
     current.spool.add(delivery)
 
 
-def _read(federation: Federation, current: _Open, site: str, content: RecordDict) -> Delivery:
+def _read(federation: Federation, current: OpenRound, site: str, content: RecordDict) -> Delivery:
     delivery = messages.read_update(site, content)
     compression = federation.scenario.federation.compression
     tensors = compression.decompress(delivery.update.tensors, current.weights)
@@ -187,7 +137,7 @@ def _read(federation: Federation, current: _Open, site: str, content: RecordDict
 
 
 def _use(
-    federation: Federation, current: _Open, collector: Collector, site: str, content: RecordDict | None
+    federation: Federation, current: OpenRound, collector: Collector, site: str, content: RecordDict | None
 ) -> Fault | None:
     """Take the update of ``site``, from the spool if it lies there, else from its reply; or say why it is refused."""
     try:
@@ -205,7 +155,9 @@ def _use(
     return None
 
 
-def _take(federation: Federation, current: _Open, collector: Collector, delivery: Delivery, from_spool: bool) -> None:
+def _take(
+    federation: Federation, current: OpenRound, collector: Collector, delivery: Delivery, from_spool: bool
+) -> None:
     update, site = delivery.update, delivery.update.site
     collector.add(delivery, federation.roster.infos[site].num_train, from_spool)
     if not delivery.stacked:
@@ -219,21 +171,22 @@ def _take(federation: Federation, current: _Open, collector: Collector, delivery
     events.emit(events.SiteDone(current.number, site, loss))
 
 
-def _require_finite(current: _Open) -> None:
-    """Each update was finite, but their sum need not be.
+def _require_finite(current: OpenRound) -> None:
+    """Each update was finite, but their sum, or its square, need not be.
 
     Raises:
-        DivergedError: the next global model would not be.
+        DivergedError: the next global model, or what the strategy remembers, would not be.
     """
-    bad = [n for n, v in current.weights.items() if v.is_floating_point() and not bool(v.isfinite().all())]
-    if bad:
-        raise DivergedError(
-            f'round {current.number}: tensor "{bad[0]}" of the next global model is not finite, though every update '
-            "was: one is far too large; set federation.aggregator to norm_clipped_mean or a robust rule"
-        )
+    for what, tensors in (("the next global model", current.weights), ("the strategy's state", current.state)):
+        bad = [n for n, v in tensors.items() if v.is_floating_point() and not bool(v.isfinite().all())]
+        if bad:
+            raise DivergedError(
+                f'round {current.number}: tensor "{bad[0]}" of {what} is not finite, though every update was: one is '
+                "far too large; set federation.aggregator to norm_clipped_mean or a robust rule"
+            )
 
 
-def _result(current: _Open) -> RoundResult:
+def _result(current: OpenRound) -> RoundResult:
     return RoundResult(
         round=current.number,
         seconds=0.0,
@@ -241,4 +194,5 @@ def _result(current: _Open) -> RoundResult:
         bytes_down=current.bytes_down,
         sites=dict(sorted(current.sites.items())),
         failed=current.failed,
+        cut_values=current.num_cut,
     )

@@ -10,6 +10,7 @@ from medfed.registry import name_of
 from medfed.rng import numpy_generator
 from robustness.aggregation.contract import RobustAggregator
 from server.privacy_checks import check_privacy
+from server.secure_checks import check_secure_aggregation
 
 
 def check_federation(scenario: Scenario, model: nn.Module) -> None:
@@ -25,6 +26,7 @@ def check_federation(scenario: Scenario, model: nn.Module) -> None:
             'nothing; choose one, or model.norm = "group"'
         )
     check_privacy(scenario, model)
+    check_secure_aggregation(scenario, model)
     aggregator = federation.aggregator
     asked = list(scenario.training_sites)[: federation.sites_per_round or None]
     num_together = min(map(len, federation.strategy.stages(asked, numpy_generator(scenario.seed, "check"))), default=0)
@@ -32,5 +34,5 @@ def check_federation(scenario: Scenario, model: nn.Module) -> None:
         name = name_of("aggregator", aggregator)
         raise ScenarioError(
             f'key "federation.aggregator": {name} needs at least {aggregator.min_updates()} updates at once, but '
-            f"{num_together} sites train at once; lower num_byzantine, or choose another rule or strategy"
+            f"{num_together} sites train at once; choose another rule or strategy, or fields with which it needs fewer"
         )

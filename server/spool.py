@@ -5,7 +5,7 @@ grow with the number of sites. A server that crashed finds here what had arrived
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -72,6 +72,11 @@ class Spool:
         except (UpdateError, KeyError, ValueError):  # the crash damaged it
             path.unlink()
             return None
+
+    def forget(self, sites: Iterable[str]) -> None:
+        """Remove what is there of ``sites``."""
+        for site in sites:
+            self._file(site).unlink(missing_ok=True)
 
     def get(self, site: str) -> Delivery:
         """The update of ``site``, its tensors memory-mapped."""

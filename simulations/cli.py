@@ -43,7 +43,7 @@ def simulate(
     leave_out: Annotated[
         list[str] | None, typer.Option("--leave-out", metavar="SITE", help="Train without this site, test on it.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The run's folder is made in here.")] = Path("runs"),
+    out: Annotated[Path | None, typer.Option(help="The run's folder is made in here.", show_default="runs")] = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with the run in this folder, which was stopped or killed.")
     ] = None,
@@ -110,7 +110,7 @@ def _prepare(
     resume: Path | None,
     overrides: list[str],
     leave_out: list[str],
-    out: Path,
+    out: Path | None,
     overwrite: bool,
     engine: "RayEngine | None",
 ) -> _Start:
@@ -123,7 +123,11 @@ def _prepare(
         overrides = [*overrides, f"federation.leave_out={json.dumps(leave_out, ensure_ascii=False)}"]
     if scenario is not None and resume is None:
         loaded = load_scenario(scenario_file(scenario), tuple(overrides))
-        return _Start(out / loaded.name, partial(run.simulate, loaded, out=out, overwrite=overwrite, engine=engine))
-    if scenario is not None or resume is None or overrides or overwrite:
-        raise typer.BadParameter("give either a SCENARIO, or --resume RUN without --set, --leave-out and --overwrite")
+        made_in = Path("runs") if out is None else out
+        start = partial(run.simulate, loaded, out=made_in, overwrite=overwrite, engine=engine)
+        return _Start(made_in / loaded.name, start)
+    if scenario is not None or resume is None or overrides or overwrite or out is not None:
+        raise typer.BadParameter(
+            "give either a SCENARIO, or --resume RUN without --set, --leave-out, --out and --overwrite"
+        )
     return _Start(resume, partial(run.resume, resume, engine=engine))

@@ -52,7 +52,7 @@ class ConsoleProgress:
                 self._note(f"{purpose} at {escape(site)}")
             case events.SiteDone(site=site, loss=loss):
                 self._site_number += 1
-                self._note(f"{escape(site)}: loss {loss:.4f}")
+                self._note(f"{escape(site)}: {_loss(loss)}")
             case events.SiteFailed(site=site, cause=cause, detail=detail):
                 self._console.print(f"[bold red]site {escape(site)} failed:[/] {escape(cause)}", highlight=False)
                 if detail:
@@ -64,7 +64,7 @@ class ConsoleProgress:
                 shown = "-" if metric is None else f"{metric:.3f}"
                 if self._verbose:
                     self._console.print(
-                        f"round {number:>3}/{total}  loss {loss:.4f}  val {name} {shown}  {seconds:.1f} s",
+                        f"round {number:>3}/{total}  {_loss(loss)}  val {name} {shown}  {seconds:.1f} s",
                         highlight=False,
                     )
             case events.StageDone(name=name, done=done, total=total):
@@ -81,6 +81,10 @@ class ConsoleProgress:
     def _note(self, note: str) -> None:
         for task in list(self._tasks.values())[-1:]:
             self._bar.update(task, note=note)
+
+
+def _loss(loss: float | None) -> str:
+    return "loss -" if loss is None else f"loss {loss:.4f}"
 
 
 @contextmanager

@@ -178,7 +178,7 @@ def _unequal_work(scenario: Scenario, dataset: Dataset) -> list[str]:
 def _federate(scenario: Scenario, folder: Path, command: str, workers: int, engine: RayEngine | None) -> None:
     """Run the ServerApp on a grid in this machine, as a runtime of Flower would, or on ``engine``."""
     data = str(resolve_path(scenario.data.path))
-    configs = {site: _node_config(folder, site, data) for site in scenario.federation.sites}
+    configs = {site: _node_config(scenario, folder, site, data) for site in scenario.federation.sites}
     run_config: UserConfig = {
         "scenario": scenario.to_toml(),
         "out": str(folder.parent),
@@ -193,6 +193,14 @@ def _federate(scenario: Scenario, folder: Path, command: str, workers: int, engi
         server_app(grid, Context(1, 1, {}, RecordDict(), run_config))
 
 
-def _node_config(folder: Path, site: str, data: str) -> UserConfig:
+def _node_config(scenario: Scenario, folder: Path, site: str, data: str) -> UserConfig:
     """What a hospital would write into its own configuration, and that there is none."""
-    return {"site": site, "data": data, "home": str(folder / "sites" / file_name(site)), "simulated": True}
+    home = str(folder / "sites" / file_name(site))
+    ledger = scenario.privacy.ledger
+    return {
+        "site": site,
+        "data": data,
+        "home": home,
+        "ledger": str(Path(ledger) / file_name(site)) if ledger else home,
+        "simulated": True,
+    }

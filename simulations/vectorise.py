@@ -13,6 +13,7 @@ from medfed import registry
 from medfed.config import Scenario
 from medfed.errors import ScenarioError
 from medfed.models.entries import batch_norm_entries, freeze_batch_norm
+from privacy.mechanisms.contract import TrainingMechanism
 
 _OFF = "or engine.vectorise = 0"
 
@@ -51,6 +52,9 @@ def _misfits(scenario: Scenario) -> Iterator[str]:
         yield f'the trainer "{name}" trains one site at a time; expected training.trainer = "standard", {_OFF}'
     if registry.name_of("adversarial_training", training.adversarial) != "none":
         yield f'adversarial training takes one site at a time; expected training.adversarial = "none", {_OFF}'
+    if isinstance(scenario.privacy.mechanism, TrainingMechanism):
+        name = registry.name_of("mechanism", scenario.privacy.mechanism)
+        yield f'"{name}" clips gradients of single images, one site at a time; expected another mechanism, {_OFF}'
     if type(client_strategy(scenario)) is not Plain:
         name = registry.name_of("strategy", scenario.federation.strategy)
         yield f'the strategy "{name}" does more at a site than local training; expected another, e.g. "fedavg", {_OFF}'

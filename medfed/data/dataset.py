@@ -16,11 +16,12 @@ from medfed.data.cache import open_decoded
 from medfed.data.check import Finding, check_duplicates, check_labels, check_masks, check_patients
 from medfed.data.convert import DecodeSettings
 from medfed.data.duplicates import copies_to_drop
+from medfed.data.halves import halved
 from medfed.data.labels import class_indices
 from medfed.data.manifest import missing_column
 from medfed.data.sites import Rows, give_to_sites
 from medfed.data.sources import read_table
-from medfed.data.splits import fill_splits
+from medfed.data.splits import all_for_test, fill_splits
 from medfed.data.table import Record, Table
 from medfed.errors import DataError
 from medfed.sections import DataConfig
@@ -81,21 +82,24 @@ def image_set(
     return ImageSet(images, targets, rows, units, names, subgroups)
 
 
-def open_dataset(path: Path, data: DataConfig, task: Task, seed: int) -> Dataset:
+def open_dataset(path: Path, data: DataConfig, task: Task, seed: int, trains: bool = True) -> Dataset:
     """Read, check, decode and divide a data set.
 
     Args:
         path: the manifest (.csv) or MedMNIST file (.npz).
         data: how to read it.
         task: the classes, channels and size that are wanted.
-        seed: the scenario's seed, for partition and missing splits.
+        seed: the scenario's seed, for partition and missing splits where ``data`` has none of its own.
+        trains: every site needs images of every split; if not, images without a split are all for the test.
 
     Raises:
         DataError: the data cannot be used as the scenario asks; says what to mend.
     """
+    seed = seed if data.seed is None else data.seed
     table = read_table(path, data.columns)
     _needs_columns(table, data, task)
-    table = fill_splits(_only_sites(table, data.sites), seed)
+    table = _only_sites(table, data.sites)
+    table = fill_splits(table, seed) if trains else all_for_test(table)
     segmentation = task.kind == "segmentation"
     labels = check_masks(table.records, True) if segmentation else check_labels(table.records, task.classes, True)
     warnings = [*table.warnings, *_raise_errors(table.path, [*labels, *check_patients(table.records)])]
@@ -116,7 +120,8 @@ def open_dataset(path: Path, data: DataConfig, task: Task, seed: int) -> Dataset
     if targets is None:
         targets = class_indices([record.label or "" for record in table.records], task.classes)
     try:
-        rows = give_to_sites(table.records, kept, _row_labels(table.records, targets), data, seed)
+        rows = give_to_sites(table.records, kept, _row_labels(table.records, targets), data, seed, trains)
+        rows = halved(rows, table.records, data.half, seed) if data.half else rows
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     warnings += _single_class_sites(rows, targets) if not segmentation else []

@@ -26,6 +26,7 @@ def give_to_sites(
     labels: NDArray[np.int64] | None,
     data: DataConfig,
     seed: int,
+    trains: bool = True,
 ) -> dict[str, Rows]:
     """The rows of every site.
 
@@ -35,6 +36,7 @@ def give_to_sites(
         labels: class index of all rows, or None.
         data: partitioner and ``min_images_per_site``.
         seed: the scenario's seed.
+        trains: every site needs images of every split.
 
     Raises:
         DataError: a site would be too small, or lack training, validation or test images.
@@ -55,7 +57,7 @@ def give_to_sites(
             rows = {site: {**found, "test": shared_test} for site, found in rows.items()}
         empty = {site: [split for split in SPLITS if not len(found[split])] for site, found in rows.items()}
         empty = {site: splits for site, splits in sorted(empty.items()) if splits}
-        if not empty:
+        if not empty or not trains:
             return rows
     listed = ", ".join(f"{site} (no {' or '.join(splits)})" for site, splits in list(empty.items())[:_NAMED])
     listed += f" and {len(empty) - _NAMED} more" if len(empty) > _NAMED else ""

@@ -25,6 +25,12 @@ def fill_splits(table: Table, seed: int) -> Table:
     )
 
 
+def all_for_test(table: Table) -> Table:
+    """The table with every record that has no split for the test: nothing is trained on it."""
+    records = tuple(record if record.split else replace(record, split="test") for record in table.records)
+    return table.replace_records(records)
+
+
 def hashed_splits(records: Sequence[Record], seed: int) -> dict[str, Split]:
     """Split of every unit (patient or image).
 

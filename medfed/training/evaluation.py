@@ -56,12 +56,7 @@ def evaluate(
     Raises:
         ValueError: there are no images.
     """
-    task, loss = scenario.model_task, scenario.training.loss
-    batches = logits_in_batches(model, images, scenario.evaluation.batch_size)
-    measured = _measure(batches, _MEASURES[task.kind], loss)
-    metrics = _METRICS[task.kind](measured, task.classes)
-    if not np.isfinite(measured["gaps"]).all():
-        metrics = dict.fromkeys(metrics, _undefined)
+    metrics = image_metrics(model, images, scenario)
     if intervals:
         generator = numpy_generator(scenario.seed, *stream)
         estimates = bootstrap_all(metrics, images.patients, scenario.evaluation.resamples, generator)
@@ -73,6 +68,19 @@ def evaluate(
         per_class={name: values for name, values in per_class.items() if values},
         num_images=len(images),
     )
+
+
+def image_metrics(model: nn.Module, images: ImageSet, scenario: Scenario) -> dict[Key, Metric]:
+    """The metrics of :func:`evaluate` as functions of the weights of ``images``, after one pass of each image.
+
+    Raises:
+        ValueError: there are no images.
+    """
+    task, loss = scenario.model_task, scenario.training.loss
+    batches = logits_in_batches(model, images, scenario.evaluation.batch_size)
+    measured = _measure(batches, _MEASURES[task.kind], loss)
+    metrics = _METRICS[task.kind](measured, task.classes)
+    return metrics if np.isfinite(measured["gaps"]).all() else dict.fromkeys(metrics, _undefined)
 
 
 def _of_class(estimates: dict[Key, Estimate], name: str | None) -> Metrics:

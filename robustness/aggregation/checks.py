@@ -25,5 +25,5 @@ def require_updates(rule: RobustAggregator, rows: Rows) -> None:
     if found < least:
         raise QuorumError(
             f'key "federation.aggregator": "{name_of("aggregator", rule)}" as {rule} expected at least {least} updates '
-            f"in a round; got {found}; lower num_byzantine, or let more sites take part"
+            f"in a round; got {found}; let more sites take part, or give it fields with which it needs fewer"
         )

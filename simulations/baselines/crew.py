@@ -16,6 +16,7 @@ from medfed.config import Scenario, parse_scenario
 from medfed.data.dataset import Dataset, open_dataset
 from medfed.data.location import resolve_path
 from medfed.errors import StopRequested, WriteError
+from medfed.run_folder import RunFolder
 from simulations.baselines.files import BaselineFiles, Tests
 from simulations.baselines.tasks import Task, baseline_tasks, train_baseline
 from simulations.engine import processes
@@ -131,6 +132,7 @@ def _retry(scenario: Scenario, crew: Crew, tasks: list[Task]) -> None:
 
 
 def _tell(scenario: Scenario, files: BaselineFiles, tasks: list[Task], rounds_of_mine: int = 0) -> None:
+    RunFolder(files.path.parents[1]).heed_stop()  # RUN/baselines/.work-...; a sweep looks between its runs
     rounds = scenario.training.rounds
     done = sum(files.ended(task) for task in tasks) * rounds + rounds_of_mine
     events.emit(events.StageDone("baselines", done, len(tasks) * rounds))

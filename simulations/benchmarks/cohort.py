@@ -62,13 +62,13 @@ def compare(data: Path, width: int, seeds: Sequence[int], rounds: int) -> list[R
     assert mine is not None
     accuracies = [_accuracy(runs[name]) for name in ("ours", "pfl", "flower")]
     assert accuracies[0] is not None
-    fifth = flower / 5 if flower else mine
+    fifth = flower / 5 if flower else None
     rows = [
-        Row(f"{case}: pfl-research, {CORES} processes", mine, pfl, "s/round", "lower", pfl or mine, reasons["pfl"]),
+        Row(f"{case}: pfl-research, {CORES} processes", mine, pfl, "s/round", "lower", pfl, reasons["pfl"]),
         Row(f"{case}: flwr + Ray", mine, flower, "s/round", "lower", fifth, reasons["flower"]),
     ]
     for name, theirs in zip(("pfl", "flower"), accuracies[1:], strict=True):
-        goal = theirs - POINTS if theirs else accuracies[0]
+        goal = theirs - POINTS if theirs else None
         rows.append(Row(f"{case}: accuracy, {name}", accuracies[0], theirs, "%", "higher", goal, reasons[name]))
     return rows
 

@@ -52,10 +52,10 @@ def rows(case: Case, rounds: int) -> list[Row]:
     theirs, reason = peer("flower_ray.py", *sizes)
     mine, loop = _median(ours["seconds"]), _median(plain)
     flower = _median(theirs["seconds"]) if theirs else None
-    goal = case.goal if case.goal is not None else flower or mine
+    goal = case.goal if case.goal is not None else flower
     found = [
         Row(f"{case.name}, flwr + Ray", mine, flower, "s/round", "lower", goal, reason),
-        Row(f"{case.name}, plain loop", mine, loop, "s/round", "lower", goal),
+        Row(f"{case.name}, plain loop", mine, loop, "s/round", "lower", case.goal),
     ]
     if case.memory_goal is not None:
         above = theirs["server_bytes"] / MEGABYTE if theirs else None

@@ -21,7 +21,8 @@ from medfed.run_folder import RunFolder
 from medfed.types import Weights
 from server.federation import sampled_sites
 from server.roster import join
-from server.rounds import Federation, run_round
+from server.round_state import Federation
+from server.rounds import run_round
 from simulations.benchmarks.processes import PeakMemory, resident_bytes
 from simulations.engine.grid import local_grid
 

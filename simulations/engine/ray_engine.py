@@ -88,6 +88,8 @@ class RayEngine:
 
         places = {"MEDFED_DATA": str(resolve_path(scenario.data.path)), "MEDFED_HOME": str(folder.absolute() / "sites")}
         places["MEDFED_SIMULATED"] = "1"
+        if scenario.privacy.ledger:
+            places["MEDFED_LEDGER"] = scenario.privacy.ledger
         server = _Server(server_app, run_config)
         with _ray(self.address, workers, places) as num_actors, _quiet("flwr"):
             if self.address:

@@ -26,6 +26,7 @@ WITHOUT_EFFECT = (
     "federation.strategy",
     "federation.aggregator",
     "federation.compression",
+    "federation.secure_aggregation",
     "federation.sites_per_round",
     "federation.quorum",
     "federation.deadline_seconds",

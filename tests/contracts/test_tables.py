@@ -62,7 +62,8 @@ def _build(kind: str, name: str, cls: Any, **fields: Any) -> Any:
 WORK = {
     "compression": ("compress",),
     "aggregator": ("factor", "__call__"),
-    "mechanism": ("protect", "noisy_mean"),
+    "secure_aggregation": ("least_sites",),
+    "mechanism": ("protect", "noisy_mean", "noisy_gradient"),
 }
 """What a kind's plug-ins are called by, where that is not ``__call__`` alone."""
 

@@ -85,7 +85,7 @@ def ask(
             grid,
             nodes,
             MessageType.QUERY,
-            lambda: content,
+            lambda _: content,
             round_number=1,
             deadline_seconds=deadline,
             window=window,

@@ -55,3 +55,19 @@ class Faulty:
             for value in model.parameters():
                 value.data.fill_(float(self.fault))
         return result
+
+
+@plugin
+class Flaky:
+    """Trains, except at ``site`` in ``round`` for as long as there is a file ``flag``."""
+
+    site: str
+    round: int
+    flag: str
+
+    def __call__(
+        self, model: nn.Module, images: ImageSet, scenario, site: str, round_number: int, correct=None
+    ) -> LocalResult:
+        if (site, round_number) == (self.site, self.round) and Path(self.flag).exists():
+            raise RuntimeError("for now")
+        return Standard()(model, images, scenario, site, round_number, correct)

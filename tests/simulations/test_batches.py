@@ -29,7 +29,7 @@ def ask(
         grid,
         nodes,
         MessageType.TRAIN,
-        lambda: content,
+        lambda _: content,
         round_number=1,
         deadline_seconds=60.0,
         window=window,

@@ -123,7 +123,7 @@ def test_who_hangs_is_late_and_the_others_go_on(
         grid,
         nodes,
         MessageType.QUERY,
-        lambda: content,
+        lambda _: content,
         round_number=1,
         deadline_seconds=60.0,
         window=9,

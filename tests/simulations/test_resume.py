@@ -111,6 +111,16 @@ def test_the_stop_file_ends_a_run_which_can_go_on(whole: RunResult, tiny, tmp_pa
     assert same_bits(resume(tmp_path / "tiny"), whole)
 
 
+def test_the_stop_file_ends_a_run_among_its_baselines(whole: RunResult, tiny, tmp_path: Path) -> None:
+    def listen(event: events.Event) -> None:
+        if isinstance(event, events.StageDone) and event.name == "baselines":
+            (tmp_path / "tiny" / STOP_FILE).touch()
+
+    with pytest.raises(StopRequested, match="asks for the end"):
+        simulate(tiny(**ROUNDS), out=tmp_path, listener=listen)
+    assert same_bits(resume(tmp_path / "tiny"), whole)
+
+
 @pytest.mark.parametrize("aggregator", ["centred_clipping", "geometric_median"])
 def test_rules_that_see_one_vector_see_it_in_the_same_order_after_a_cut(aggregator: str, tiny, tmp_path: Path) -> None:
     """They sum over all coordinates in their order, and centred clipping remembers such a vector."""

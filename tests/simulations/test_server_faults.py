@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from medfed import events
+from medfed.rng import numpy_generator
+from server.strategies.cyclic import Cyclic
 from simulations import run
 from tests.simulations.conftest import Call
 from tests.simulations.faulty import trainer
@@ -111,3 +113,34 @@ def test_what_a_page_of_a_stopped_run_says_does_not_pass_for_the_end(short: Call
         run.resume(tmp_path / "runs/tiny", listener=listen)
     assert json.loads((tmp_path / "runs/tiny/summary.json").read_text())["status"] == "STOPPED"
     assert not (tmp_path / "runs/tiny/report.html").exists()
+
+
+def test_what_was_trained_from_other_weights_is_not_taken_from_the_spool(tiny: Any, tmp_path: Path) -> None:
+    """In a chain, the first site fails, the second delivers, the power goes; after it, the first does not fail."""
+    order = [site for (site,) in Cyclic().stages(["site-01", "site-02", "site-03"], numpy_generator(0, 2, "round"))]
+    flag = tmp_path / "flag"
+    flaky = {"name": "tests.simulations.faulty:Flaky", "site": order[0], "round": 2, "flag": str(flag)}
+    changes = {"baselines.local": False, "baselines.pooled": False, "engine.spool": True, "training.trainer": flaky}
+    scenario = tiny(seed=0, **changes, **{"federation.strategy": "cyclic"})
+    whole = run.simulate(scenario, out=tmp_path / "whole")
+
+    def cut(event: events.Event) -> None:
+        if isinstance(event, events.SiteDone) and (event.round, event.site) == (2, order[1]):
+            raise Cut
+
+    flag.touch()
+    with pytest.raises(Cut):
+        run.simulate(scenario, out=tmp_path / "runs", listener=cut)
+    assert len(list((tmp_path / "runs/tiny/spool/2").iterdir())) == 1
+    flag.unlink()
+    done = run.resume(tmp_path / "runs/tiny")
+    assert (done.folder / "model.safetensors").read_bytes() == (whole.folder / "model.safetensors").read_bytes()
+
+
+def test_an_update_so_large_that_its_square_overflows_ends_the_run(short: Call) -> None:
+    """FedAdam divides by the root of the mean square: an infinite one would stand still for ever."""
+    code, _, err = short(
+        'federation.strategy="fedadam"', "adversary.sites=1", "adversary.behaviour={name='scaled', scale=1e25}"
+    )
+    assert code == 4
+    assert re.search(r'tensor ".*" of the strategy\'s state is not finite, though every update was', err)

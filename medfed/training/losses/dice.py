@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional
 
 from medfed.registry import plugin
 from medfed.training.heads import probabilities
@@ -22,9 +21,9 @@ def dice_loss(
     The sums run over the pixels of one image and one class; s keeps D defined where a class is absent: there D is 1
     if nothing is predicted, and falls towards 0 as soon as sum p^2 exceeds s.
     """
-    p = probabilities(logits)
-    truth = functional.one_hot(targets, p.shape[1]).movedim(-1, 1)[:, 1:].to(p.dtype)
-    p = p[:, 1:]
+    p = probabilities(logits)[:, 1:]
+    foreground = torch.arange(1, p.shape[1] + 1, device=targets.device)[:, None, None]
+    truth = (targets[:, None] == foreground).to(p.dtype)  # not one_hot, which torch.func.vmap cannot run
     pixels = (-2, -1)
     overlap = 2.0 * torch.sum(p * truth, dim=pixels) + smooth
     total = torch.sum(p * p, dim=pixels) + torch.sum(truth, dim=pixels) + smooth  # g^2 = g

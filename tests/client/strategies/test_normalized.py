@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from client.strategies.normalized import Normalized, effective_steps
+from client.strategies.normalized import Normalized
 from client.strategies.plain import Plain
 from medfed.exchanged import EFFECTIVE_STEPS
+from medfed.training.effective_steps import effective_steps
 from medfed.training.optimizers import SGD, AdamW
 from tests.client.strategies.bowls import Site, train_once
 

@@ -29,12 +29,12 @@ def test_rows_compare_medians_without_the_first_round(monkeypatch: pytest.Monkey
     assert (megabytes.ours, megabytes.peer, megabytes.unit, megabytes.holds) == (5.0, 50.0, "MB", False)
 
 
-def test_a_missing_peer_leaves_a_reason_and_a_goal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_peer_its_goal_neither_holds_nor_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     ours = {"seconds": [9.0, 1.0], "server_bytes": 0, "worker_bytes": 0}
     monkeypatch.setattr(engine, "fresh", lambda module, *a: ours if module.endswith("case") else [1.0, 1.0])
     monkeypatch.setattr(engine, "peer", lambda script, *arguments: (None, "not built"))
     flower, _ = engine.rows(engine.Case(40, 2, 3), rounds=2)
-    assert (flower.peer, flower.reason, flower.goal) == (None, "not built", 1.0)
+    assert (flower.peer, flower.reason, flower.goal, flower.holds) == (None, "not built", None, None)
 
 
 def test_the_slope_of_a_line_is_its_slope() -> None:
