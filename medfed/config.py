@@ -67,7 +67,7 @@ class Scenario(Section):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "Scenario":
-        found = list(misfits(self))
+        found = list(misfits(self.task, self.model, self.training, self.evaluation, self.record))
         if found:
             raise ValueError("\n".join(found))
         return self

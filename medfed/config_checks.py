@@ -1,22 +1,20 @@
 """What cannot go together in a scenario, though each part is right by itself."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medfed import registry
-from medfed.sections import HEADLINES, TaskConfig
-
-if TYPE_CHECKING:
-    from medfed.config import Scenario
+from medfed.sections import HEADLINES, EvaluationConfig, RecordConfig, TaskConfig, TrainingConfig
 
 
-def misfits(scenario: "Scenario") -> Iterator[str]:
-    """What cannot go together, though each part is right by itself."""
-    task, training = scenario.task, scenario.training
-    headline, allowed = scenario.evaluation.headline, HEADLINES[task.kind]
+def misfits(
+    task: TaskConfig, model: Any, training: TrainingConfig, evaluation: EvaluationConfig, record: RecordConfig
+) -> Iterator[str]:
+    """One line per misfit of these sections, each naming its key."""
+    headline, allowed = evaluation.headline, HEADLINES[task.kind]
     if headline is not None and headline not in allowed:
         yield f'key "evaluation.headline": "{headline}" does not suit {task.kind}; allowed: {", ".join(allowed)}'
-    for kind, key, plugin in (("model", "model", scenario.model), ("loss", "training.loss", training.loss)):
+    for kind, key, plugin in (("model", "model", model), ("loss", "training.loss", training.loss)):
         if not _suits(plugin, task):
             suitable = [name for name, entry in registry.table(kind).items() if _suits(entry, task)]
             yield (
@@ -28,11 +26,11 @@ def misfits(scenario: "Scenario") -> Iterator[str]:
         expected = f"expected {len(task.classes)} numbers, one per class of task.classes"
         yield f'key "training.loss.class_weights": {expected}; got {len(weights)}'
     rounds = training.rounds
-    outside = [number for number in scenario.record.rounds if number == 0 or abs(number) > rounds]
+    outside = [number for number in record.rounds if number == 0 or abs(number) > rounds]
     if outside:
         yield f'key "record.rounds": expected 1 to {rounds}, or -1 to -{rounds} from the end; got {outside}'
-    from_end = [number for number in scenario.record.rounds if number < 0]
-    if from_end and scenario.evaluation.patience:
+    from_end = [number for number in record.rounds if number < 0]
+    if from_end and evaluation.patience:
         yield (
             f'key "record.rounds": which round is the last is not known beforehand where evaluation.patience is set; '
             f"expected rounds counted from 1; got {from_end}"

@@ -6,29 +6,22 @@ remembers the best. So an attack can be weak, but neither its images nor its los
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from medfed.errors import MedfedError
-
-if TYPE_CHECKING:
-    from privacy.inversion.observation import Observation
-    from privacy.inversion.terms import Terms
+from privacy.inversion.observation import Observation
+from privacy.inversion.terms import Terms
 
 Stopped = Literal["finished", "converged", "iterations", "seconds", "asked"]
 """Why a search ended: the attack's own end; the loss fell below the goal; a limit of the settings; the caller."""
 
 
-class InversionError(MedfedError):
-    """An inversion cannot be run on this update, model or task; the message says what would work."""
-
-
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """What an attack found, in the order in which it found it: match before comparing (:mod:`.measures`).
+    """What an attack found, in the order in which it found it: match before comparing (:mod:`privacy.measures.matching`).
 
     Attributes:
         images: (examples, channel, *space), float32 in [0, 1].
@@ -74,7 +67,7 @@ class Search(Protocol):
     single batch the order of images does not matter and every pass uses the same slots.
     """
 
-    observation: "Observation"
+    observation: Observation
     """What was seen."""
 
     def iterations(self, own: int) -> int:
@@ -89,7 +82,7 @@ class Search(Protocol):
         """
         ...
 
-    def evaluate(self, images: Tensor, labels: Tensor, terms: "Terms") -> Evaluation:
+    def evaluate(self, images: Tensor, labels: Tensor, terms: Terms) -> Evaluation:
         """Loss and gradients of candidates, after clipping to [0, 1]; the best so far are remembered."""
         ...
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from medfed.registry import plugin
-from privacy.inversion.contract import InversionError, Search
+from privacy.inversion.contract import Search
+from privacy.inversion.errors import InversionError
 from privacy.inversion.linear import layer_input
 from privacy.inversion.observation import Observation
 from privacy.inversion.terms import Terms

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from medfed.training.heads import probabilities
 from medfed.training.losses.bce import BinaryCrossEntropy
 from medfed.training.losses.cross_entropy import CrossEntropy, weight_tensor
-from privacy.inversion.contract import InversionError
+from privacy.inversion.errors import InversionError
 from privacy.inversion.local_steps import plain
 from privacy.inversion.observation import Observation
 from privacy.inversion.targets import positive_weight

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from medfed.training.optimizers import SGD, AdamW, Optimizer
 from medfed.types import Weights
-from privacy.inversion.contract import InversionError
+from privacy.inversion.errors import InversionError
 
 State = dict[str, Weights]
 Step = Callable[[Weights, Weights, State, int], tuple[Weights, State]]

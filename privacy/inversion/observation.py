@@ -12,7 +12,7 @@ from medfed.models.entries import parameter_names
 from medfed.training.losses.contract import Loss
 from medfed.training.optimizers import SGD, Optimizer
 from medfed.types import Task, Weights
-from privacy.inversion.contract import InversionError
+from privacy.inversion.errors import InversionError
 
 Images = Float[Tensor, "batch channel *space"]
 """Images or volumes in [0, 1]; ``space`` is height width, or depth height width."""

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from privacy.inversion.measures import assignment
 from privacy.inversion.schedule import Schedule
+from privacy.measures.matching import match_images
 
 Images = Float[Tensor, "slot channel *space"]
 
@@ -21,5 +21,5 @@ def merged(
     whole = [list(slots) for slots in schedule.passes if len(slots) == len(first)]
     found = [images[first]]
     for slots in whole[1:]:
-        found.append(images[slots][assignment(images[slots], images[first])])
+        found.append(images[slots][match_images(images[slots], images[first])])
     return torch.stack(found).mean(0), labels[first]

@@ -15,7 +15,7 @@ from medfed.training.losses.contract import Loss
 from medfed.training.losses.cross_entropy import CrossEntropy, weight_tensor
 from medfed.training.losses.dice import Dice
 from medfed.training.losses.dice_ce import DiceCrossEntropy
-from privacy.inversion.contract import InversionError
+from privacy.inversion.errors import InversionError
 
 Counts = Int[Tensor, " class"] | None
 Logits = Float[Tensor, "batch output ..."]

@@ -9,7 +9,8 @@ from medfed.audit.results import Finding, PositiveControl, Sample, SectionResult
 from medfed.audit.verdicts import Verdict
 from medfed.registry import plugin
 from medfed.section import plugin_field
-from privacy.inversion.contract import Inversion, InversionError
+from privacy.inversion.contract import Inversion
+from privacy.inversion.errors import InversionError
 from privacy.inversion.inverting_gradients import InvertingGradients
 from privacy.inversion.threat import Knowledge
 from privacy.leakage.campaign import Attacked, Bounds, attack_messages, control_trials

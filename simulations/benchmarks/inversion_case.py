@@ -24,9 +24,10 @@ from privacy.inversion.contract import Inversion
 from privacy.inversion.dlg import DLG
 from privacy.inversion.engine import run_inversion
 from privacy.inversion.inverting_gradients import InvertingGradients
-from privacy.inversion.measures import assignment, psnr
 from privacy.inversion.observation import Observation, of_gradient
 from privacy.inversion.settings import InversionSettings
+from privacy.measures.images import psnr
+from privacy.measures.matching import match_images
 
 ATTACKS: Mapping[str, Inversion] = {
     "conv32_b1": InvertingGradients(iterations=300),
@@ -69,7 +70,7 @@ def observed(case: Mapping[str, Any]) -> Observation:
 
 def quality(found: Tensor, truth: Tensor) -> float:
     """Mean PSNR in dB, matched over the batch."""
-    return float(psnr(found[assignment(found, truth)], truth).mean())
+    return float(psnr(found[match_images(found, truth)], truth).mean())
 
 
 def judged(folder: Path, name: str, path: Path) -> float:

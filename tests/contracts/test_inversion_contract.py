@@ -17,8 +17,9 @@ from medfed import registry
 from medfed.training.losses.bce import BinaryCrossEntropy
 from medfed.types import Task
 from privacy.inversion import INVERSIONS
-from privacy.inversion.contract import Inversion, InversionError, Reconstruction
+from privacy.inversion.contract import Inversion, Reconstruction
 from privacy.inversion.engine import run_inversion
+from privacy.inversion.errors import InversionError
 from privacy.inversion.observation import Observation
 from privacy.inversion.settings import InversionSettings
 from tests.privacy.inversion.cases import dense, gradient, pictures

@@ -9,7 +9,7 @@ from medfed.training.losses.contract import Loss
 from medfed.training.losses.cross_entropy import CrossEntropy
 from medfed.training.optimizers import AdamW
 from medfed.types import Task
-from privacy.inversion.contract import InversionError
+from privacy.inversion.errors import InversionError
 from privacy.inversion.labels import label_counts, rounded
 from tests.privacy.inversion.cases import dense, gradient, pictures
 

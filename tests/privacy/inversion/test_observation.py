@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from privacy.inversion.contract import InversionError
 from privacy.inversion.engine import run_inversion
+from privacy.inversion.errors import InversionError
 from privacy.inversion.first_layer import FirstLayer
 from privacy.inversion.observation import Observation, require_sound
 from privacy.inversion.threat import Knowledge

@@ -9,7 +9,7 @@ from medfed.training.losses.contract import Loss
 from medfed.training.losses.cross_entropy import CrossEntropy
 from medfed.training.losses.dice import Dice
 from medfed.training.losses.dice_ce import DiceCrossEntropy
-from privacy.inversion.contract import InversionError
+from privacy.inversion.errors import InversionError
 from privacy.inversion.targets import soft_loss
 
 LOSSES = {
