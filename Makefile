@@ -36,7 +36,7 @@ help:
 	@echo "make check    setup, then formatter, linter, types and import directions"
 	@echo "make format   setup, then format and mend what the linter can mend"
 	@echo "make peers    build .venv-peers, from which the benchmarks run other programs"
-	@echo "make results  run the bundled scenarios over three seeds (rewrites the end of docs/results.md) and the engine benchmarks"
+	@echo "make results  run the bundled scenarios over three seeds (rewrites the end of docs/results.md), the engine benchmarks and the poisoning matrix (hours, resumable)"
 	@echo "make noniid   tune every strategy on three non-IID data sets, run the choice over three seeds, rewrite its section of docs/results.md"
 	@echo "make chaos    kill a short run 50 times with signal 9, and see that every one ends with the same bits"
 	@echo "make clean    remove .venv, .venv-peers and every cache; runs/ stays"
@@ -125,6 +125,7 @@ $(PEERS)/medfed-installed: constraints.txt $(STAMP)
 results: setup peers
 	@$(BIN)/python -m simulations.benchmarks.bundled --markdown docs/results.md
 	@for name in engine cohort memory; do $(BIN)/python -m simulations.benchmarks.$$name; done
+	@$(BIN)/python -m simulations.benchmarks.poisoning --malicious 2 4 6 --seeds 3
 
 # Needs ../shared/data. May be stopped at any time and goes on where it was.
 noniid: setup

@@ -3,6 +3,7 @@
 from medfed.config import Scenario
 from medfed.errors import ScenarioError
 from medfed.registry import name_of
+from robustness.byzantine.contract import Cast
 
 
 def check_adversary(scenario: Scenario) -> None:
@@ -27,8 +28,15 @@ def check_adversary(scenario: Scenario) -> None:
     if number >= len(sites):
         expected = f"expected at most {len(sites) - 1} of the {len(sites)} sites that train"
         raise ScenarioError(f'key "adversary.sites": leaves no honest site; {expected}, got {number}')
-    if misfit := adversary.behaviour.misfit(scenario.model_task):
+    everyone = adversary.knowledge == "everyone"
+    cast = Cast(len(sites), number, len(sites) - number if everyone else number)
+    if misfit := adversary.behaviour.misfit(scenario.model_task, cast):
         raise ScenarioError(f'key "adversary.behaviour": {misfit}')
+    if everyone and adversary.behaviour.colludes and scenario.federation.sites_per_round:
+        raise ScenarioError(
+            'key "adversary.knowledge": "everyone" would know updates of sites that are not asked in a round; expected '
+            '"colluders", or federation.sites_per_round = 0'
+        )
 
 
 def malicious_warning(scenario: Scenario) -> list[str]:

@@ -43,7 +43,7 @@ class GradientInversion:
         most_steps: most local steps that are simulated; beyond, an update is taken for the direction of one step.
         decoys: images of the site in a line-up beside the true one.
         control_images: undefended updates.
-        attack: in place of the section's own.
+        inversion: in place of the section's own attack.
         max_iterations: of the attack, for each update.
         labels: tell the attacker the classes of the images.
         batch_norm_statistics: let the attacker see running statistics, where they travel.
@@ -63,7 +63,7 @@ class GradientInversion:
     most_steps: Count = 20
     decoys: Count = 99
     control_images: Count = 3
-    attack: plugin_field("inversion") | None = None  # type: ignore[valid-type]
+    inversion: plugin_field("inversion") | None = None  # type: ignore[valid-type]
     max_iterations: Count = 500
     labels: bool = False
     batch_norm_statistics: bool = True
@@ -85,7 +85,7 @@ class GradientInversion:
 
     def __call__(self, context: AuditContext) -> SectionResult:
         """Attack the messages, then the control."""
-        attack: Inversion = self.attack or InvertingGradients()
+        attack: Inversion = self.inversion or InvertingGradients()
         try:
             attacked = attack_messages(context, self.bounds, attack, self.updates)
             controls = control_trials(context, self.bounds, attack, attacked)

@@ -13,7 +13,7 @@ from pydantic import Field
 from medfed.registry import plugin
 from medfed.types import ImageSet, Task
 from robustness.byzantine.base import Base
-from robustness.byzantine.contract import Vector, View
+from robustness.byzantine.contract import Cast, Vector, View
 from robustness.byzantine.copied import own_copy, with_contents
 from robustness.byzantine.fields import Share
 from robustness.byzantine.trigger import Trigger, stamped
@@ -37,7 +37,7 @@ class Backdoor(Base):
     share: Share = 0.5
     replacement: bool = False
 
-    def misfit(self, task: Task) -> str:
+    def misfit(self, task: Task, cast: Cast) -> str:
         """For classification with a class ``target``, on images into which the trigger fits."""
         if task.kind != "classification":
             return "a backdoor needs labels of images: expected a classification task"

@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from medfed.types import ImageSet, Task
-from robustness.byzantine.contract import Vector, View
+from robustness.byzantine.contract import Cast, Vector, View
 
 
 class Base:
@@ -13,7 +13,7 @@ class Base:
 
     colludes: ClassVar[bool] = False
 
-    def misfit(self, task: Task) -> str:
+    def misfit(self, task: Task, cast: Cast) -> str:
         """It serves every task."""
         return ""
 

@@ -43,6 +43,22 @@ class View:
     round: int
 
 
+@dataclass(frozen=True)
+class Cast:
+    """Who plays: ``num_malicious`` of ``num_sites``, and whose honest updates the adversary knows, ``num_known``."""
+
+    num_sites: int
+    num_malicious: int
+    num_known: int
+
+
+def alone(name: str, cast: Cast) -> str:
+    """Why a behaviour that hides in the spread of the known updates does nothing with one of them; empty with more."""
+    if cast.num_known > 1:
+        return ""
+    return f'{name} hides in the spread of known updates: expected two or more, or knowledge = "everyone"; got 1'
+
+
 @runtime_checkable
 class Byzantine(Protocol):
     """A behaviour. All randomness is the generator's; nothing is remembered between rounds; no argument is written to.
@@ -55,8 +71,8 @@ class Byzantine(Protocol):
         """Whether the honest updates of others are needed."""
         ...
 
-    def misfit(self, task: Task) -> str:
-        """Why the behaviour cannot serve ``task``; empty where it can."""
+    def misfit(self, task: Task, cast: Cast) -> str:
+        """Why the behaviour cannot serve ``task``, or does nothing with such a cast; empty where it can."""
         ...
 
     def poison(self, images: ImageSet, task: Task, generator: np.random.Generator) -> ImageSet:

@@ -16,8 +16,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from medfed.registry import plugin
+from medfed.types import Task
 from robustness.byzantine.base import Base
-from robustness.byzantine.contract import Vector, View
+from robustness.byzantine.contract import Cast, Vector, View, alone
 
 _DIRECTIONS: Mapping[str, Callable[[Float[Tensor, "site value"]], Vector]] = {
     "unit": lambda known: -torch.nn.functional.normalize(known.mean(dim=0), dim=0),
@@ -49,8 +50,6 @@ def largest_step(known: Float[Tensor, "site value"], direction: Vector) -> float
 class MinMax(Base):
     """The mean of the known honest updates, moved as far as no honest update is from another; all send the same.
 
-    With one known update there is no distance to hide in: the site then sends its honest update.
-
     Attributes:
         direction: inverse ``std``, ``unit`` vector or ``sign`` of the mean.
     """
@@ -58,6 +57,10 @@ class MinMax(Base):
     colludes: ClassVar[bool] = True
 
     direction: Literal["std", "unit", "sign"] = "std"
+
+    def misfit(self, task: Task, cast: Cast) -> str:
+        """With one known update there is no distance to hide in, and it would be sent as it is."""
+        return alone("min_max", cast)
 
     def __call__(self, view: View, generator: np.random.Generator) -> Vector:
         """``mean + g p``."""

@@ -8,7 +8,7 @@ from pydantic import Field
 from medfed.registry import plugin
 from medfed.section import plugin_field
 from medfed.types import ImageSet, Task
-from robustness.byzantine.contract import Vector, View
+from robustness.byzantine.contract import Cast, Vector, View
 from robustness.byzantine.sign_flip import SignFlip
 
 
@@ -29,9 +29,9 @@ class OversizedCount:
         """As ``inner``."""
         return bool(self.inner.colludes)
 
-    def misfit(self, task: Task) -> str:
+    def misfit(self, task: Task, cast: Cast) -> str:
         """As ``inner``."""
-        return str(self.inner.misfit(task))
+        return str(self.inner.misfit(task, cast))
 
     def poison(self, images: ImageSet, task: Task, generator: np.random.Generator) -> ImageSet:
         """As ``inner``."""

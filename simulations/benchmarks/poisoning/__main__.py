@@ -42,8 +42,9 @@ def report(outcomes: Outcomes, attacks: Sequence[str], names: Sequence[str], mal
         for attack in attacks:
             told = figures.named(figures.of_attack(outcomes, attack, number), WAYS)
             found.append(Row(f"{at}: {attack}, named", told.recall or 0.0, None, "1", "higher", LEAST_RECALL, none))
-        told = figures.named(figures.of_attack(outcomes, CLEAN, number), WAYS)
-        found.append(Row(f"{at}: honest run, named", told.false_alarms or 0.0, None, "1", "lower", MOST_ALARMS, none))
+        for attack in (CLEAN, *attacks):
+            alarms = figures.named(figures.of_attack(outcomes, attack, number), WAYS).false_alarms or 0.0
+            found.append(Row(f"{at}: {attack}, honest sites named", alarms, None, "1", "lower", MOST_ALARMS, none))
     return found
 
 

@@ -42,7 +42,7 @@ def add_noise(folder: Path) -> None:
 
 
 def test_single_images_are_rebuilt_and_named_and_the_section_fails(tmp_path: Path) -> None:
-    result = measure(tmp_path, {"attack": Dictionary()})
+    result = measure(tmp_path, {"inversion": Dictionary()})
     told, rebuilt = result.findings
     low, high = clopper_pearson(2, 2)
     for finding in (told, rebuilt):
@@ -58,7 +58,7 @@ def test_single_images_are_rebuilt_and_named_and_the_section_fails(tmp_path: Pat
 
 def test_an_attack_that_is_too_weak_never_passes(tmp_path: Path) -> None:
     """Thresholds that would be met, by an attack that finds nothing, are open all the same."""
-    result = measure(tmp_path, {"attack": Blind(), **LOOSE})
+    result = measure(tmp_path, {"inversion": Blind(), **LOOSE})
     assert {finding.verdict for finding in result.findings} == {"PASS"}
     assert not result.positive_control.holds
     assert result.verdict == "INCONCLUSIVE"
@@ -67,7 +67,7 @@ def test_an_attack_that_is_too_weak_never_passes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffices", [True, False])
 def test_naming_may_stand_for_the_psnr_and_then_images_are_not_judged(tmp_path: Path, suffices: bool) -> None:
     """An attack that is right but for the contrast, which names do not see and PSNR does."""
-    fields = {"attack": Dictionary(contrast=0.5), "naming_suffices": suffices, "max_rebuilt": 0.99}
+    fields = {"inversion": Dictionary(contrast=0.5), "naming_suffices": suffices, "max_rebuilt": 0.99}
     result = measure(tmp_path, fields, model={"name": "tests.privacy.leakage.attackers:Flat"})
     assert result.findings[0].estimate.value == 1.0
     assert result.positive_control.holds is suffices
@@ -78,7 +78,7 @@ def test_naming_may_stand_for_the_psnr_and_then_images_are_not_judged(tmp_path: 
 @pytest.mark.parametrize(("total_variation", "strong"), [(0.0, True), (0.2, False)])
 def test_a_total_variation_of_one_fifth_is_too_weak(tmp_path: Path, total_variation: float, strong: bool) -> None:
     """The same descent without it is strong enough; with it nothing passes."""
-    fields = {"attack": Descent(total_variation=total_variation), "updates": 1, "control_images": 1, **LOOSE}
+    fields = {"inversion": Descent(total_variation=total_variation), "updates": 1, "control_images": 1, **LOOSE}
     result = measure(tmp_path, fields, model={"name": "tests.privacy.leakage.attackers:Flat"})
     assert result.positive_control.holds is strong
     assert result.verdict != "PASS"
@@ -88,14 +88,14 @@ def test_a_total_variation_of_one_fifth_is_too_weak(tmp_path: Path, total_variat
 def test_noise_stops_an_attack_that_its_control_shows_to_be_strong(tmp_path: Path) -> None:
     context = recorded_run(tmp_path, scenario_of(**NOISED), rounds=(1,))
     add_noise(tmp_path)
-    result = GradientInversion(attack=Dictionary(), control_images=2, decoys=20, **LOOSE)(context)
+    result = GradientInversion(inversion=Dictionary(), control_images=2, decoys=20, **LOOSE)(context)
     assert result.positive_control.holds
     assert any("carries the noise" in said for said in result.not_tested)
     assert result.findings[1].estimate.value == 0.0
 
 
 def test_statistics_of_one_step_are_flagged(tmp_path: Path) -> None:
-    result = measure(tmp_path, {"attack": Blind(), "control_images": 1, **LOOSE}, **NORMED)
+    result = measure(tmp_path, {"inversion": Blind(), "control_images": 1, **LOOSE}, **NORMED)
     *_, finding = result.findings
     assert (finding.estimate.value, finding.verdict) == (1.0, "FAIL")
     assert "BatchNorm" in finding.what
@@ -112,7 +112,7 @@ def test_statistics_beside_noise_are_flagged(tmp_path: Path, planted: bool) -> N
         path = tmp_path / "recorded" / "1" / f"{site}.safetensors"
         sent = {n: v if planted or "running_" not in n else 0 * v for n, v in load_weights(path).items()}
         save_weights(path, sent, load_metadata(path))
-    result = GradientInversion(attack=Blind(), control_images=1, decoys=20, **LOOSE)(context)
+    result = GradientInversion(inversion=Blind(), control_images=1, decoys=20, **LOOSE)(context)
     *_, finding = result.findings
     assert "have no noise" in finding.what
     assert (finding.estimate.value > 0, finding.verdict) == (planted, "FAIL" if planted else "PASS")
@@ -120,14 +120,14 @@ def test_statistics_beside_noise_are_flagged(tmp_path: Path, planted: bool) -> N
 
 def test_steps_beyond_reach_are_said(tmp_path: Path) -> None:
     changes = {"training.local_steps": 6}
-    result = measure(tmp_path, {"attack": Blind(), "control_images": 1, "slots": 2, "updates": 1}, **changes)
+    result = measure(tmp_path, {"inversion": Blind(), "control_images": 1, "slots": 2, "updates": 1}, **changes)
     assert result.not_tested[0].startswith("whether 1 of the 1 updates give more")
     assert result.tables[0].rows[0][1:5] == (6, 6, 2, 6)
 
 
 def test_forged_updates_are_left_alone(tmp_path: Path) -> None:
     changes = {"adversary": {"sites": ("a",)}}
-    result = measure(tmp_path, {"attack": Blind(), "control_images": 1}, **changes)
+    result = measure(tmp_path, {"inversion": Blind(), "control_images": 1}, **changes)
     assert [row[0] for row in result.tables[0].rows] == ["1, b"]
 
 
@@ -140,11 +140,11 @@ def test_what_cannot_be_attacked_is_not_tested(tmp_path: Path) -> None:
         path = tmp_path / "recorded" / "1" / f"{site}.safetensors"
         save_weights(path, load_weights(path), load_metadata(path) | {"masked": True})
     with pytest.raises(NotTestedError, match="is masked"):
-        GradientInversion(attack=Blind())(context)
+        GradientInversion(inversion=Blind())(context)
 
 
 def test_the_same_seed_gives_the_same_result(tmp_path: Path) -> None:
-    fields = {"attack": Blind(), "control_images": 1}
+    fields = {"inversion": Blind(), "control_images": 1}
     first, second = (measure(tmp_path / name, fields) for name in ("one", "two"))
     assert first.model_dump() == second.model_dump()
 
@@ -163,5 +163,5 @@ def test_a_budget_makes_it_cheaper_and_nothing_recorded_costs_nothing(tmp_path: 
 
 def test_it_is_a_section_like_others() -> None:
     assert table("audit_section")["gradient_inversion"] is GradientInversion
-    made = build_section("gradient_inversion", {"attack": "inverting_gradients", "max_named": 0.2})
-    assert settings("gradient_inversion", made)["attack"]["name"] == "inverting_gradients"
+    made = build_section("gradient_inversion", {"inversion": "inverting_gradients", "max_named": 0.2})
+    assert settings("gradient_inversion", made)["inversion"]["name"] == "inverting_gradients"

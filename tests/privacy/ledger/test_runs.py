@@ -175,9 +175,8 @@ def test_without_a_folder_nothing_is_released(tmp_path: Path, monkeypatch: pytes
     assert site_ledger(at(None, ledger=str(tmp_path / "own")), request()).folder == tmp_path / "own"
 
 
-@pytest.mark.parametrize("rows", [2, 4, 8])
-def test_kill_9(tmp_path: Path, rows: int) -> None:
-    """Killed as soon as so many rows are written, of three sites; then resumed as a user does.
+def test_kill_9(tmp_path: Path) -> None:
+    """Killed as soon as 4 of the 9 rows of three sites are written; then resumed as a user does.
 
     What left before is among what is in the ledger after, and epsilon ends where it does when nobody kills.
     """
@@ -187,7 +186,7 @@ def test_kill_9(tmp_path: Path, rows: int) -> None:
     folder = tmp_path / "runs" / "tiny"
     process = subprocess.Popen([*command, "tiny.toml", "--quiet"], cwd=tmp_path, start_new_session=True)
     try:
-        while process.poll() is None and _num_rows(folder) < rows:
+        while process.poll() is None and _num_rows(folder) < 4:
             time.sleep(0.002)
         os.killpg(process.pid, signal.SIGKILL)
     finally:

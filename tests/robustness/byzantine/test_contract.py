@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from robustness.byzantine import BYZANTINE
-from robustness.byzantine.contract import Byzantine
+from robustness.byzantine.contract import Byzantine, Cast
 from tests.robustness.byzantine.views import BINARY, films, normal, view
+
+CAST = Cast(20, 4, 4)
 
 every_behaviour = pytest.mark.parametrize("name", BYZANTINE)
 
@@ -19,7 +21,7 @@ def test_keeps_the_protocol(name: str) -> None:
     behaviour = BYZANTINE[name]()
     assert isinstance(behaviour, Byzantine)
     assert isinstance(behaviour.colludes, bool)
-    assert behaviour.misfit(BINARY) == ""
+    assert behaviour.misfit(BINARY, CAST) == ""
     assert behaviour.claim(12) >= 12
 
 

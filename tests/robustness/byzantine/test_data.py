@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from robustness.byzantine.backdoor import Backdoor
+from robustness.byzantine.contract import Cast
 from robustness.byzantine.label_flip import LabelFlip
 from robustness.byzantine.lazy import Lazy
 from robustness.byzantine.success import backdoor_success
@@ -131,6 +132,6 @@ def test_success_is_counted_on_images_of_other_classes() -> None:
     ],
 )
 def test_a_backdoor_says_what_it_cannot_serve(backdoor, task, said) -> None:
-    misfit = backdoor.misfit(task)
+    misfit = backdoor.misfit(task, Cast(5, 2, 2))
     assert said in misfit
     assert bool(misfit) == bool(said)

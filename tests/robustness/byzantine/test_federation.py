@@ -210,6 +210,14 @@ def test_so_many_sites_are_drawn_by_the_seed() -> None:
         ({"adversary.sites": ["site-09"]}, 'key "adversary.sites": site-09 do not train; expected site-01, '),
         ({"adversary.sites": 5}, "expected at most 4 of the 5 sites that train, got 5"),
         (
+            {"adversary.sites": 1, "adversary.behaviour": "min_max"},
+            'key "adversary.behaviour": min_max hides in the spread of known updates',
+        ),
+        (
+            {"adversary.behaviour": "ipm", "adversary.knowledge": "everyone", "federation.sites_per_round": 3},
+            'key "adversary.knowledge": "everyone" would know updates of sites that are not asked in a round',
+        ),
+        (
             {"adversary.behaviour": {"name": "backdoor", "target": 2}},
             'key "adversary.behaviour": target: expected a cl',
         ),

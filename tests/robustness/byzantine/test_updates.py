@@ -9,6 +9,7 @@ import torch
 
 from robustness.byzantine import BYZANTINE
 from robustness.byzantine.alie import ALIE, largest_unseen
+from robustness.byzantine.contract import Cast
 from robustness.byzantine.free_rider import FreeRider
 from robustness.byzantine.gaussian import Gaussian
 from robustness.byzantine.ipm import IPM
@@ -16,7 +17,7 @@ from robustness.byzantine.min_max import MinMax, largest_step
 from robustness.byzantine.oversized_count import OversizedCount
 from robustness.byzantine.scaled import Scaled
 from robustness.byzantine.sign_flip import SignFlip
-from tests.robustness.byzantine.views import normal, view
+from tests.robustness.byzantine.views import BINARY, normal, view
 
 
 def draws() -> np.random.Generator:
@@ -45,9 +46,22 @@ def test_z_of_alie_by_hand() -> None:
     assert largest_unseen(3, 1) == 0.0  # (2 - 1) / 2 = 1 / 2
 
 
-@pytest.mark.parametrize("num_malicious", range(1, 10))
+@pytest.mark.parametrize("num_malicious", range(1, 9))
 def test_z_of_alie_grows_with_the_number_of_malicious_sites(num_malicious: int) -> None:
-    assert 0.0 <= largest_unseen(20, num_malicious) <= largest_unseen(20, num_malicious + 1) < math.inf
+    assert largest_unseen(20, num_malicious) <= largest_unseen(20, num_malicious + 1) < math.inf
+    assert (largest_unseen(20, num_malicious) > 0.0) == (num_malicious > 2)
+
+
+def test_what_would_do_nothing_is_refused_with_the_reason() -> None:
+    """n = 20: s = 11 - f supporters of 20 - f; for f = 2 that is one half, for f = 10 the formula has no bound."""
+    assert "not above 0 for 2 of 20 sites" in ALIE().misfit(BINARY, Cast(20, 2, 2))
+    assert "fewer than half of the sites, got 10 of 20 sites" in ALIE().misfit(BINARY, Cast(20, 10, 10))
+    assert ALIE(z=1.0).misfit(BINARY, Cast(20, 2, 2)) == ALIE().misfit(BINARY, Cast(20, 3, 3)) == ""
+    for behaviour in (ALIE(z=1.0), MinMax(), OversizedCount(inner=MinMax())):
+        assert "expected two or more" in behaviour.misfit(BINARY, Cast(20, 1, 1))
+        assert behaviour.misfit(BINARY, Cast(20, 1, 19)) == ""
+    with pytest.raises(ValueError, match="fewer than half of 20 sites, got 10"):
+        largest_unseen(20, 10)
 
 
 def test_alie_sends_the_mean_less_z_standard_deviations() -> None:
