@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from medfed.audit.contract import AuditContext, NotTestedError, TestImages
 from medfed.audit.results import Check, Finding, PositiveControl, Sample, SectionResult, Table
-from medfed.registry import plugin
+from medfed.registry import name_of, plugin, table
 from medfed.results import Estimate
 from medfed.section import plugin_field
 from robustness.adversarial_scores import MaskOverlap, RightReadings, Score, Values, worst_so_far
@@ -22,7 +22,7 @@ from robustness.attacks.noise import Noise
 from robustness.attacks.result import AttackResult
 from robustness.attacks.segmentation import SegmentationWorst
 from robustness.attacks.settings import RunSettings
-from robustness.attacks.threat import ThreatModel
+from robustness.attacks.threat import Norm, ThreatModel
 from robustness.attacks.validity import check_validity
 
 GreyLevels = Annotated[float, Field(gt=0.0, le=255.0, allow_inf_nan=False)]
@@ -40,7 +40,8 @@ class Adversarial:
     Attributes:
         eps_grey_levels: largest change of a pixel, in 1/255 of the range, at which the verdict is given; 8 is what most
             published figures are of (Croce et al. 2021, RobustBench).
-        attack: in place of the section's own, with its fields; only the control and the checks say if it is strong.
+        attack: in place of the section's own, with its fields; it must serve linf, the norm of the eps. Only the
+            control and the checks say if it is strong.
         curve: further such changes, for the table.
         control_eps_grey_levels: a change so large that the attack must succeed.
         min_robust_accuracy: classification: share of images to be read rightly under attack, of all and of each class.
@@ -55,6 +56,7 @@ class Adversarial:
     """
 
     title: ClassVar[str] = "Adversarial images"
+    norm: ClassVar[Norm] = "linf"
 
     eps_grey_levels: GreyLevels = 8.0
     attack: plugin_field("attack") | None = None  # type: ignore[valid-type]
@@ -69,6 +71,17 @@ class Adversarial:
     queries: Count = 40
     blind_queries: Count = 500
     segmentation_steps: Count = 10
+
+    @field_validator("attack")
+    @classmethod
+    def _attack_serves_the_norm(cls, attack: Attack | None) -> Attack | None:
+        if attack is not None and cls.norm not in attack.norms:
+            able = sorted(name for name, entry in table("attack").items() if cls.norm in entry.norms)
+            raise ValueError(
+                f'attack "{name_of("attack", attack)}" changes images in another way than by grey levels per pixel: '
+                f"expected one that serves {cls.norm}; got {', '.join(attack.norms)}; use one of: {', '.join(able)}"
+            )
+        return attack
 
     def __call__(self, context: AuditContext) -> SectionResult:
         """Attack, compare with noise and with a control, and check the attack itself."""

@@ -151,13 +151,18 @@ def _on_device(images: Images, model: nn.Module) -> Images:
 
 
 def _require_one_type(model: nn.Module, images: Images) -> None:
-    """Refuse a model in other numbers than the images, e.g. one in half precision.
+    """Refuse a model in other numbers than the images: images in double, or a model in half precision.
 
     Raises:
-        AttackError: names the parameter.
+        AttackError: names the parameter, and which of the two to change.
     """
     for name, value in model.named_parameters():
         if value.is_floating_point() and value.dtype != images.dtype:
+            if value.dtype == torch.float32:
+                raise AttackError(
+                    f'images: expected {value.dtype}, as the parameter "{name}" of the model; got {images.dtype}; use '
+                    "images.float()"
+                )
             raise AttackError(
                 f'model: expected parameters of {images.dtype}, as the images; got {value.dtype} in "{name}"; use '
                 'model.float(), and precision = "bfloat16" for speed'

@@ -132,9 +132,42 @@ class Confident:
         return objective.pooled(torch.where(objective.targets == ANY, wrong, aimed))
 
 
+_MOST = WrongDecisions(share=0.5)
+
+_BY_GOAL: dict[Goal, Criterion] = {
+    "untargeted": DiceBelow(),
+    "targeted": _MOST,
+    "hide": _MOST,
+    "invent": WrongDecisions(share=0.01),  # a spot a tenth as wide as the image
+    "shift": _MOST,
+}
+
+
+@plugin
+class MaskGoal:
+    """Segmentation: the mask is wrong in the way that the goal asks for.
+
+    Untargeted: Dice below one half. Hide, shift and targeted: half of the pixels that the goal is about are decided as
+    it wants; invent: a hundredth of them, for they are nearly the whole image. Other findings do not count.
+    """
+
+    @property
+    def pool(self) -> Pool:
+        """The mean over pixels."""
+        return "mean"
+
+    def success(self, scores: Scores, objective: Objective) -> Bool[Tensor, " batch"]:
+        """By the criterion of the goal."""
+        return _BY_GOAL[objective.goal].success(scores, objective)
+
+    def damage(self, scores: Scores, objective: Objective) -> Float[Tensor, " batch"]:
+        """1 - Dice, or the share of the goal's pixels that are decided as it wants."""
+        return _BY_GOAL[objective.goal].damage(scores, objective)
+
+
 def default_criterion(head: Head) -> Criterion:
-    """The wrong class or any finding that flips; Dice below 0.5 in segmentation."""
-    return DiceBelow() if head.dense else WrongDecisions()
+    """The wrong class or any finding that flips; in segmentation what the goal asks for."""
+    return MaskGoal() if head.dense else WrongDecisions()
 
 
 def objective_for(
@@ -156,7 +189,8 @@ def objective_for(
     choices = head.choices(labels, images)
     targets, active = _AIMS[threat.goal](head, threat, choices, tuple(images.shape[2:]))
     known = choices >= 0
-    return Objective(choices, targets, active & known, score_scale(clean), criterion.pool, head.groups)
+    scale = score_scale(clean)
+    return Objective(choices, targets, active & known, scale, criterion.pool, head.groups, threat.goal)
 
 
 Aim = tuple[Int[Tensor, "batch unit"], Bool[Tensor, "batch unit"]]

@@ -42,6 +42,8 @@ class _Descent(NamedTuple):
 class CW:
     """Make ``|x' - x|^2 + c max(0, confidence - margin)`` small, with c as small as still fools.
 
+    The length is in widths of the range, so that the units of eps and of the input do not change what c weighs.
+
     The paper keeps the range by x' = (tanh w + 1) / 2, which has no gradient at pixels that are exactly at its ends
     (the black border of a film); here the change is clipped to the range, so that these pixels move. The margin is in
     scaled scores (see losses), so c means the same for every model.
@@ -80,11 +82,12 @@ class CW:
 
     def _descend(self, search: Search, state: _Descent) -> _Descent:
         bounds = Bounds.of(search.threat, search.images)
+        per_range = bounds.per_unit / search.threat.width
         for step in range(1, self.steps + 1):
             found = search.evaluate(search.images + state.change, margin, gradient=True)
             change = found.points - search.images
             c = torch.where(found.loss < self.confidence + 1e-6, state.balance.c, 0.0)
-            slope = 2 * change * bounds.per_unit**2 - wide(c, change) * found.gradient
+            slope = 2 * change * per_range**2 - wide(c, change) * found.gradient
             mean = _BETA1 * state.mean + (1 - _BETA1) * slope
             square = _BETA2 * state.square + (1 - _BETA2) * slope**2
             root = (square / (1 - _BETA2**step)).sqrt() + _TINY

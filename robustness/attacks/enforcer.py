@@ -49,7 +49,7 @@ def run_attack(
         attack: what to run.
         threat: bound, range and goal.
         head: how to read the output.
-        criterion: when an image counts as fooled; default: wrong class, any finding, Dice below 0.5.
+        criterion: when an image counts as fooled; default: wrong class, any finding, in segmentation as the goal asks.
         settings: seed, restarts, memory, precision.
         progress: called with the attack's name and the share of the work done.
 
@@ -97,8 +97,13 @@ def check_points(
         The result, with the share of candidates outside the bound as the flag ``out_of_bounds``.
 
     Raises:
-        AttackError: the points have another shape, or are not finite.
+        AttackError: the points have another shape, or are not finite; the norm is spatial, whose bound no image shows.
     """
+    if threat.norm == "spatial":
+        raise AttackError(
+            f'attack "{attack_name}": expected norm linf, l2, l0 or patch; got spatial, and how far points moved '
+            "cannot be read off an image; for spatial use run_attack with rotation or elastic"
+        )
     if points.shape != images.shape or not bool(points.isfinite().all()):
         raise AttackError(
             f'attack "{attack_name}": expected finite points of shape {tuple(images.shape)}; got shape '

@@ -4,12 +4,13 @@ Run it with ``ThreatModel(eps=inf, goal="targeted", target=...)``, the criterion
 shape: the search starts from noise and pays no heed to them.
 """
 
+import math
 from typing import ClassVar
 
 import torch
 
 from medfed.registry import plugin
-from robustness.attacks.contract import Search
+from robustness.attacks.contract import AttackError, Search
 from robustness.attacks.losses import LOSSES, LossName
 from robustness.attacks.projection import Bounds, random_points
 from robustness.attacks.steps import Share, Steps
@@ -36,8 +37,17 @@ class Fooling:
     loss: LossName = "margin"
 
     def __call__(self, search: Search, generator: torch.Generator) -> None:
-        """Climb from noise; the last point counts too."""
-        bounds = Bounds.of(search.threat.replace(eps=float("inf")), search.images)
+        """Climb from noise; the last point counts too.
+
+        Raises:
+            AttackError: eps is finite; no point near an image is looked for.
+        """
+        if math.isfinite(search.threat.eps):
+            raise AttackError(
+                f'attack "fooling": expected an infinite eps, as it starts from noise; got {search.threat.eps:g}; near '
+                "an image use pgd"
+            )
+        bounds = Bounds.of(search.threat, search.images)
         points = random_points(search.images, bounds, generator)
         for done in range(self.steps):
             found = search.evaluate(points, LOSSES[self.loss], gradient=True)

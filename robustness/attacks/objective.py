@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from robustness.attacks.threat import Goal
+
 ANY = -1
 """In ``targets``: any choice but the label."""
 
@@ -24,6 +26,7 @@ class Objective:
         scale: by what the scores of each image are divided before a loss sees them.
         pool: how the units of an image become one loss: its easiest unit, or the mean.
         groups: into how many equal runs the units fall (findings of a dense multi-label head).
+        goal: the one that targets and active units come from.
     """
 
     labels: Int[Tensor, "batch unit"]
@@ -32,6 +35,7 @@ class Objective:
     scale: Float[Tensor, " batch"]
     pool: Pool = "mean"
     groups: int = 1
+    goal: Goal = "untargeted"
 
     def __len__(self) -> int:
         """Number of images."""

@@ -20,6 +20,11 @@ _NO_GRADIENT = (
     "expected a differentiable model; attack it without gradients (square, one_pixel)"
 )
 
+_INFERENCE_MODE = (
+    "torch.inference_mode() is on, where torch takes no gradients: expected an attack outside of it; leave it, or use "
+    "torch.no_grad() there"
+)
+
 
 class Oracle:
     """Scores and gradients of a model in eval mode.
@@ -51,8 +56,10 @@ class Oracle:
         """Scores, losses, and the gradient of each image's loss by its own point (through ``view``).
 
         Raises:
-            AttackError: there is no gradient with respect to the image.
+            AttackError: there is no gradient with respect to the image, or torch is in inference mode.
         """
+        if torch.is_inference_mode_enabled():
+            raise AttackError(_INFERENCE_MODE)
         parts = []
         for first in range(0, len(points), self.batch_size):
             rows = slice(first, first + self.batch_size)
@@ -65,7 +72,8 @@ class Oracle:
     ) -> tuple[Tensor, Tensor, Tensor]:
         with torch.enable_grad():
             points = points.detach().requires_grad_(True)
-            scores = self._fast(points if view is None else view(points))
+            shown = points if view is None else view(points)
+            scores = self._differentiable(shown)
             losses = loss(scores, objective)
             if not losses.requires_grad:
                 raise AttackError(_NO_GRADIENT)
@@ -75,6 +83,18 @@ class Oracle:
         self.gradient_images += len(points)
         return scores.detach(), losses.detach(), gradient.contiguous()
 
+    def _differentiable(self, points: Images) -> Scores:
+        """Scores with their graph; what the model can do only without one, it cannot be differentiated through."""
+        try:
+            return self._fast(points)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            with torch.no_grad():
+                self._fast(points)
+            cause = str(error).partition("\n")[0]
+            raise AttackError(f"{_NO_GRADIENT}; its forward raised: {cause}") from error
+
     def _fast(self, points: Images) -> Scores:
         if self.precision == "float32":
             return self._scores(points)
@@ -82,7 +102,8 @@ class Oracle:
             return self._scores(points)
 
     def _scores(self, points: Images) -> Scores:
-        output = self.model(to_channels_last(points) if self._channels_last else points)
+        shown = to_channels_last(points) if self._channels_last else points
+        output = self.model(shown.clone())  # a model may standardise its input in place
         if not isinstance(output, Tensor):
             raise AttackError(
                 f"the model returned {type(output).__name__}: expected one tensor of logits; wrap it in a module that "
@@ -93,7 +114,7 @@ class Oracle:
 
 
 def saved_bytes(model: nn.Module, image: Images) -> int:
-    """Bytes that autograd keeps for one image between forward and backward pass."""
+    """Bytes that autograd keeps for one image between forward and backward pass; 0 where it cannot differentiate."""
     sizes: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -102,5 +123,8 @@ def saved_bytes(model: nn.Module, image: Images) -> int:
         return tensor
 
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        model(image.detach().requires_grad_(True))
+        try:
+            model(image.detach().clone().requires_grad_(True).clone())
+        except RuntimeError:  # said, with the reason, by the first gradient that is asked for
+            return 0
     return sum(sizes.values())

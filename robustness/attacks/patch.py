@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from medfed.registry import plugin
-from robustness.attacks.contract import Search
+from robustness.attacks.contract import AttackError, Search
 from robustness.attacks.losses import margin
 from robustness.attacks.projection import Bounds
 from robustness.attacks.square import random_windows
@@ -38,10 +38,18 @@ class Patch:
     places: Steps = 3
 
     def __call__(self, search: Search, generator: torch.Generator) -> None:
-        """Choose a place, fill it, climb."""
+        """Choose a place, fill it, climb.
+
+        Raises:
+            AttackError: eps is less than one pixel.
+        """
         side = patch_side(search.images, search.threat.eps)
         if side == 0:
-            return
+            size = search.images[0, 0].numel()
+            raise AttackError(
+                f'attack "patch": expected eps of at least one pixel, {1 / size:.2g} of the area; got '
+                f"{search.threat.eps:g}"
+            )
         found = search.evaluate(search.images, margin, gradient=True)
         inside = strongest_window(found.gradient, side)
         for place in range(self.places):

@@ -19,9 +19,9 @@ Images = Float[Tensor, "batch channel height width"]
 
 @plugin
 class Rotation:
-    """Turn about the centre and shift; eps is the most by which the middle of an edge may move, in pixels.
+    """Turn about the centre and shift; eps is the most by which any point may move, in pixels (Euclidean length).
 
-    Half of eps goes to the turn and half to each shift, so that such a point moves by at most eps along each axis.
+    Half of eps goes to the turn, of which a corner is the farthest point, and half to the length of the shift.
     Only for images (no volumes) and heads of one decision per image, because a mask would have to turn as well.
 
     Attributes:
@@ -41,11 +41,11 @@ class Rotation:
         """Every combination, for the images that are left."""
         require_whole_images(search, "rotation")
         bounds, half = Bounds.of(search.threat, search.images), search.threat.eps / 2
-        radius = min(search.images.shape[2:]) / 2
+        radius, side = math.hypot(*search.images.shape[2:]) / 2, half / math.sqrt(2)
         largest = 2 * math.asin(min(1.0, half / (2 * radius)))
         grid = torch.cartesian_prod(_spread(self.angles), _spread(self.shifts), _spread(self.shifts))
         for done, (turn, down, right) in enumerate(grid.tolist()):
-            search.evaluate(turned(search.images, turn * largest, (down * half, right * half), bounds.low))
+            search.evaluate(turned(search.images, turn * largest, (down * side, right * side), bounds.low))
             search.keep()
             if not search.num_active:
                 return

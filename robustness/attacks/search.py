@@ -128,6 +128,8 @@ class ActiveSearch:
         dead, nonfinite = self._faults(slopes, gradient)
         if record and view is None:
             self._note(points, scores, dead, nonfinite)
+        elif gradient:
+            self._note_faults(scores, dead, nonfinite)
         return Evaluation(points, scores, values, slopes.nan_to_num_(0.0, 0.0, 0.0), self._fooled())
 
     def keep(self, *rows: Any) -> tuple[Any, ...]:
@@ -175,6 +177,11 @@ class ActiveSearch:
         if self._nearest:  # a point beyond eps is no answer, however much damage it does
             found = Record(points, success, damage.where(success, -torch.inf), far, dead & ~success, nonfinite)
         self.record.update(self.rows, found, nearest=self._nearest)
+
+    def _note_faults(self, scores: Tensor, dead: Tensor, nonfinite: Tensor) -> None:
+        """Of points that are no answer; a model that is wrong about what it is shown may have no slope left."""
+        self.record.dead[self.rows] |= dead & ~self.criterion.success(scores, self.objective)
+        self.record.nonfinite[self.rows] |= nonfinite
 
     def _confirmed(self, points: Images, success: Bool[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
         """A search in bfloat16 finds candidates; only float32 may call one a success."""

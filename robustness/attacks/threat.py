@@ -26,6 +26,9 @@ one; ``invent`` it where there is none; ``shift`` wrong pixels along the boundar
 
 PerChannel = float | tuple[float, ...]
 
+_ROUNDING = 1 + 1e-6
+"""An eps as wide as the range stays one when the range is z-scored, whose ends are rounded."""
+
 
 @plugin
 class ThreatModel:
@@ -63,19 +66,25 @@ class ThreatModel:
         widths = [high - low for low, high in zip(*_same_length(lows, highs), strict=True)]
         if min(widths) <= 0:
             raise ValueError(f"threat model: high expected above low in every channel; got {self.low} to {self.high}")
-        self._check_size(max(w * u for w, u in zip(*_same_length(tuple(widths), units), strict=True)))
+        self._check_size()
         if self.goal == "targeted" and self.target is None:
             raise ValueError('threat model: goal "targeted" expected a target class; got none; set target')
         if self.target is not None and (self.target < 0 or self.goal in ("untargeted",)):
             raise ValueError(f'threat model: target {self.target} does not fit goal "{self.goal}"; use "targeted"')
         return self
 
-    def _check_size(self, width: float) -> None:
+    @property
+    def width(self) -> float:
+        """The width of the range, in units of eps; of the widest channel."""
+        lows, highs, units = _same_length(_numbers(self.low), _numbers(self.high), _numbers(self.per_unit))
+        return max((high - low) * unit for low, high, unit in zip(lows, highs, units, strict=True))
+
+    def _check_size(self) -> None:
         """Refuse an eps that no image of this range can use: nearly always eps and images in different units."""
-        if self.norm == "linf" and math.isfinite(self.eps) and self.eps > width:
+        if self.norm == "linf" and math.isfinite(self.eps) and self.eps > self.width * _ROUNDING:
             raise ValueError(
-                f"threat model: eps expected at most the width of the range, {width:g}; got {self.eps:g}; state eps in "
-                "the units of the input, or use ThreatModel.grey_levels, .hounsfield or .z_scored"
+                f"threat model: eps expected at most the width of the range, {self.width:g}; got {self.eps:g}; state "
+                "eps in the units of the input, or use ThreatModel.grey_levels, .hounsfield or .z_scored"
             )
         if self.norm == "patch" and not 0 <= self.eps <= 1:
             raise ValueError(f"threat model: eps of a patch is a share of the area, 0 to 1; got {self.eps:g}")

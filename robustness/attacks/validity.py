@@ -25,7 +25,7 @@ from robustness.attacks.objective import Objective, Pool
 from robustness.attacks.pgd import PGD
 from robustness.attacks.result import AttackResult
 from robustness.attacks.settings import RunSettings
-from robustness.attacks.threat import ThreatModel, per_channel
+from robustness.attacks.threat import ThreatModel
 
 Scores = Float[Tensor, "batch choice unit"]
 
@@ -237,8 +237,5 @@ def _one_image(probe: Probe) -> float:
 
 def _whole(probe: Probe) -> float:
     """An eps that reaches every image of the range, in units of eps."""
-    low, high, unit = (
-        per_channel(value, probe.images) for value in (probe.threat.low, probe.threat.high, probe.threat.per_unit)
-    )
-    width = float(((high - low) * unit).max())
+    width = probe.threat.width
     return width * math.sqrt(probe.images[0].numel()) if probe.threat.norm == "l2" else width

@@ -87,7 +87,12 @@ class SmoothedClassifier:
             num: noisy images.
             alpha: allowed error.
             generator: of the noise.
+
+        Raises:
+            HeadError: the model's output is not finite.
+            ValueError: num is below 1, or alpha not between 0 and 1.
         """
+        _require_share(alpha)
         counts, classes = self.counts(image, num, generator).topk(2)
         wins, losses = counts.tolist()
         sure = binomtest(wins, wins + losses).pvalue <= alpha
@@ -102,7 +107,12 @@ class SmoothedClassifier:
             num: n, further noisy images by which its probability is bounded.
             alpha: the certificate is wrong with at most this probability.
             generator: of the noise.
+
+        Raises:
+            HeadError: the model's output is not finite.
+            ValueError: num_select or num is below 1, or alpha not between 0 and 1.
         """
+        _require_share(alpha)
         chosen = int(self.counts(image, num_select, generator).argmax())
         bound = lower_bound(int(self.counts(image, num, generator)[chosen]), num, alpha)
         if bound <= 0.5:
@@ -110,7 +120,14 @@ class SmoothedClassifier:
         return Certificate(chosen, self.sigma * NormalDist().inv_cdf(bound), bound)
 
     def counts(self, image: Image, num: int, generator: torch.Generator) -> Int[Tensor, " choice"]:
-        """How often the model gives each class, of ``num`` noisy images."""
+        """How often the model gives each class, of ``num`` noisy images.
+
+        Raises:
+            HeadError: the model's output is not finite.
+            ValueError: num is below 1.
+        """
+        if num < 1:
+            raise ValueError(f"number of noisy images expected 1 or more; got {num}")
         device = device_of(self.model)
         scale = self.sigma / per_channel(self.per_unit, image[None])
         found: list[Tensor] = []
@@ -119,5 +136,12 @@ class SmoothedClassifier:
                 size = min(self.batch_size, num - first)
                 noise = torch.stack([torch.randn(image.shape, generator=generator) for _ in range(size)])
                 scores = self.head.scores(self.model((image + scale * noise.to(image)).to(device)))
+                if not bool(scores.isfinite().all()):
+                    raise HeadError("randomised smoothing: expected finite output; got NaN or infinite values")
                 found.append(decisions(scores)[:, 0].cpu())
         return torch.bincount(torch.cat(found), minlength=scores.shape[1])
+
+
+def _require_share(alpha: float) -> None:
+    if not 0.0 < alpha < 1.0:
+        raise ValueError(f"alpha expected above 0 and below 1; got {alpha}")

@@ -1,7 +1,8 @@
 """What every attack must keep, behind the enforcer; a new line in ATTACKS is picked up by itself, as is a user's own.
 
 Oracles: the Protocol and the threat model, whose bounds are computed here anew; bytes before and after; laws (a seed
-gives one result, what cannot be attacked stays, a limit of memory changes no number where nothing is drawn).
+gives one result, what cannot be attacked stays, a limit of memory changes no number where nothing is drawn, nor do the
+units of eps).
 """
 
 from typing import get_args
@@ -21,6 +22,7 @@ from tests.contracts.attack_cases import (
     HEADS,
     OWN,
     SOFTMAX,
+    UNIT,
     answers,
     build,
     images,
@@ -48,8 +50,8 @@ def test_every_point_is_inside_bound_and_range(name: str) -> None:
     for norm in build(name).norms:
         x = images()
         found = run(name, norm, x)
-        require_inside(found, x, norm)
-        assert bool((found.distances[found.success].nan_to_num(0.0) <= threat(norm).eps * (1 + 1e-4)).all())
+        require_inside(found, x, threat(name, norm))
+        assert bool((found.distances[found.success].nan_to_num(0.0) <= threat(name, norm).eps * (1 + 1e-4)).all())
 
 
 @every_attack
@@ -79,7 +81,7 @@ def test_nothing_of_the_model_is_touched(name: str) -> None:
     labels = answers(model, x, SOFTMAX)
     before, clean = state(model), x.clone()
     attack = build(name)
-    run_attack(model, x, labels, attack=attack, threat=threat(attack.norms[0]), head=SOFTMAX)
+    run_attack(model, x, labels, attack=attack, threat=threat(name, attack.norms[0]), head=SOFTMAX)
     assert state(model) == before
     assert torch.equal(x, clean)
 
@@ -113,7 +115,7 @@ def test_a_head_is_served_or_refused_in_one_line(name: str, head: str) -> None:
     if found is None:
         assert "expected" in refusal
     else:
-        require_inside(found, x, norm)
+        require_inside(found, x, threat(name, norm))
 
 
 @every_attack
@@ -123,7 +125,7 @@ def test_what_the_goal_is_not_about_stays_as_it_is(name: str) -> None:
     labels = answers(model, x, SOFTMAX)
     absent = next(c for c in range(3) if c not in labels.tolist()) if len(set(labels.tolist())) < 3 else None
     x, labels = (x, labels) if absent is not None else (x[labels != 0], labels[labels != 0])
-    aim = threat(attack.norms[0], goal="hide", target=absent or 0)
+    aim = threat(name, attack.norms[0], goal="hide", target=absent or 0)
     found = run_attack(model, x, labels, attack=attack, threat=aim, head=SOFTMAX)
     assert not bool(found.eligible.any())
     assert torch.equal(found.adversarial, x)
@@ -134,7 +136,7 @@ def test_what_the_goal_is_not_about_stays_as_it_is(name: str) -> None:
 def test_images_that_are_wrong_already_are_not_attacked(name: str) -> None:
     model, x, attack = network(3), images(), build(name)
     labels = (answers(model, x, SOFTMAX) + 1) % 3
-    found = run_attack(model, x, labels, attack=attack, threat=threat(attack.norms[0]), head=SOFTMAX)
+    found = run_attack(model, x, labels, attack=attack, threat=threat(name, attack.norms[0]), head=SOFTMAX)
     assert bool(found.clean_success.all())
     assert torch.equal(found.adversarial, x)
     assert found.gradient_images == 0
@@ -144,7 +146,7 @@ def test_images_that_are_wrong_already_are_not_attacked(name: str) -> None:
 def test_a_single_image_is_served(name: str) -> None:
     norm = build(name).norms[0]
     x = images(1)
-    require_inside(run(name, norm, x), x, norm)
+    require_inside(run(name, norm, x), x, threat(name, norm))
 
 
 @every_attack
@@ -155,7 +157,7 @@ def test_a_volume_is_served_or_refused_in_one_line(name: str) -> None:
     if found is None:
         assert norm == "spatial", "only what moves pixels in a plane may refuse a volume"
     else:
-        require_inside(found, x, norm)
+        require_inside(found, x, threat(name, norm))
 
 
 @every_attack
@@ -164,9 +166,20 @@ def test_a_limit_of_memory_changes_no_number_where_nothing_is_drawn(name: str) -
     attack, x = build(name), images()
     norm = attack.norms[0]
     little, much = run(name, norm, x, max_bytes=1), run(name, norm, x, max_bytes=2**31)
-    require_inside(little, x, norm)
+    require_inside(little, x, threat(name, norm))
     seeds = [run(name, norm, x, seed=seed).adversarial for seed in (0, 1)]
     if attack.whole_set or not torch.equal(*seeds):
         return
     torch.testing.assert_close(little.adversarial, much.adversarial, rtol=0, atol=1e-4)
     assert torch.equal(little.success, much.success)
+
+
+@every_attack
+def test_the_same_threat_in_other_units_gives_the_same_result(name: str) -> None:
+    """A power of two changes no digit but the exponent."""
+    x = images()
+    for norm in (norm for norm in build(name).norms if norm in ("linf", "l2")):
+        one, other = run(name, norm, x), run(name, norm, x, unit=UNIT * 2.0**14)
+        torch.testing.assert_close(other.adversarial, one.adversarial, rtol=0, atol=1e-5)
+        torch.testing.assert_close(other.distances, one.distances * 2.0**14, rtol=1e-3, atol=0, equal_nan=True)
+        assert torch.equal(other.success, one.success)

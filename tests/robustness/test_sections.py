@@ -209,5 +209,14 @@ def test_an_option_for_every_section_with_the_field_knows_no_section_by_name():
         in_every_section("attack", "apgd", ("poisoning",))
 
 
+@pytest.mark.parametrize("name", ["patch", "one_pixel", "rotation", "cw"])
+def test_an_attack_of_another_norm_is_a_fault_of_the_scenario(name: str):
+    with pytest.raises(
+        ScenarioError, match=f'key "attack": attack "{name}" .*serves linf; .*use one of: apgd'
+    ) as error:
+        make_plan(("adversarial",), (f"adversarial.attack={name}",))
+    assert "\n" not in str(error.value)
+
+
 def test_the_table_has_the_section():
     assert SECTIONS["adversarial"] is Adversarial

@@ -78,7 +78,7 @@ def run_torchattack(
         attack: which attack, with which options.
         threat: bound, range and goal.
         head: how to read the output.
-        criterion: when an image counts as fooled; default: wrong class, any finding, Dice below 0.5.
+        criterion: when an image counts as fooled; default: wrong class, any finding, in segmentation as the goal asks.
         seed: every random number of the run derives from it.
         batch_size: images in one call of torchattacks.
         max_bytes: memory that an attack may use for tables of pixels.

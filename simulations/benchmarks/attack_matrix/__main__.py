@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from robustness.attacks.torchattacks_guard.package import torchattacks
-from simulations.benchmarks.attack_matrix.case import cases
+from simulations.benchmarks.attack_matrix.case import SIZE, cases
 from simulations.benchmarks.attack_matrix.cells import ATTACKS, Cell, Line, line_of
 from simulations.benchmarks.report import Row, print_rows
 
@@ -36,7 +36,7 @@ def summary(lines: Lines) -> str:
     for head, line in lines.items():
         for norm in line.ours:
             silent = [_count(cells, norm, "silent") for cells in (line.raw, line.guarded)]
-            reference = "-" if norm == "l0" else f"{line.reference[norm]:.2f}"
+            reference = f"{line.reference[norm]:.2f}" if norm in line.reference else "-"
             rows.append(
                 f"| {head} | {NORMS[norm]} | {line.noise[norm]:.2f} | {reference} | {line.ours[norm]:.2f} | "
                 f"{best_peer(line, norm):.2f} | {silent[0]} | {silent[1]} |"
@@ -74,9 +74,9 @@ def rows(lines: Lines) -> list[Row]:
     """The goals: no row where a peer or the reference does better, no silent cell behind the guard."""
     found = []
     for head, line in lines.items():
-        for norm in [norm for norm in line.ours if norm != "l0"]:
+        for norm in line.ours:
             peer = best_peer(line, norm)
-            goal = SHARE * max(peer, line.reference[norm])
+            goal = SHARE * max(peer, line.reference.get(norm, 0.0))
             found.append(Row(f"{head}, {NORMS[norm]}: error", line.ours[norm], peer, "1", "higher", goal))
     silent = [
         sum(_count(getattr(line, side), None, "silent") for line in lines.values()) for side in ("guarded", "raw")
@@ -94,8 +94,11 @@ def _count(cells: Mapping[str, Cell], norm: str | None, kind: str) -> int:
 
 def page(lines: Lines, version: str) -> str:
     """All three parts as Markdown."""
+    counts = sorted({line.num_images for line in lines.values()})
+    number = " to ".join(dict.fromkeys((str(counts[0]), str(counts[-1]))))
     head = (
-        f"Mean error per image, torchattacks {version}; n = 33 to 40 films of 32 x 32 pixels; raw -> behind the guard."
+        f"Mean error per image, torchattacks {version}; n = {number} films of {SIZE} x {SIZE} pixels; raw -> behind "
+        "the guard."
     )
     return "\n\n".join([summary(lines), head, matrix(lines), reasons(lines)])
 

@@ -84,7 +84,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """One head: what clean images, noise, the reference and ours come to under each norm, and every cell."""
+    """One head: what clean images, noise, the reference and ours come to under each norm, and every cell.
+
+    Attributes:
+        num_images: on which all of it was measured.
+        reference: of the norms that a gradient step can keep to.
+    """
+
+    num_images: int
 
     noise: Mapping[str, float]
     reference: Mapping[str, float]
@@ -175,17 +182,17 @@ def line_of(package: ModuleType, case: Case, names: Mapping[str, Any], say: Call
         norm: max(_mean(error(case, points)) for points in (case.images, noise(case, threat, 0)))
         for norm, threat in threats.items()
     }
-    steepest = {norm: threat for norm, threat in threats.items() if norm != "l0"}
+    steepest = {norm: threat for norm, threat in threats.items() if norm != "l0"}  # no step keeps to some pixels
     reference = {norm: _mean(error(case, reference_pgd(case, threat))) for norm, threat in steepest.items()}
-    reference |= {norm: 1.0 for norm in threats if norm == "l0"}  # no gradient step keeps to a number of pixels
     ours = {norm: _mean(error(case, our_points(case, threat))) for norm, threat in threats.items()}
     raw, guarded = {}, {}
     for name in names:
         norm = ATTACKS[name][0].norm
-        raw[name] = raw_cell(package, case, name, floor[norm], reference[norm])
-        guarded[name] = guarded_cell(case, name, floor[norm], reference[norm])
+        most = reference.get(norm, 1.0)
+        raw[name] = raw_cell(package, case, name, floor[norm], most)
+        guarded[name] = guarded_cell(case, name, floor[norm], most)
         say(f"{name}: {raw[name].text} -> {guarded[name].text} {guarded[name].reason}")
-    return Line(floor, reference, ours, raw, guarded)
+    return Line(len(case.images), floor, reference, ours, raw, guarded)
 
 
 @contextlib.contextmanager

@@ -65,6 +65,33 @@ def test_cw_moves_pixels_at_the_ends_of_the_range():
     assert float((result.adversarial - images).abs().amax()) > 0.1
 
 
+@pytest.mark.parametrize(
+    "threat",
+    [
+        ThreatModel.hounsfield(0.6 * 1400, (-1000.0, 400.0), norm="l2"),
+        ThreatModel.grey_levels(0.6 * 65535, bits=16, norm="l2"),
+        ThreatModel(norm="l2", eps=0.6).z_scored(0.485, 0.02),
+    ],
+    ids=["Hounsfield units", "16 bits", "z-scored"],
+)
+def test_cw_finds_the_same_change_in_any_units(threat):
+    """Oracle: the same physical threat, in units of the input in [0, 1]."""
+    model, images = Linear(2), inner_images(8)
+    labels, attack = predicted(model, images), registry.build("attack", {"name": "cw", "steps": 50})
+    head, scored = SoftmaxHead(num_classes=2), threat.low != 0.0
+    plain = run_attack(model, images, labels, attack=attack, threat=ThreatModel(norm="l2", eps=0.6), head=head)
+    other, x = (
+        (Changed(model, lambda inner, z: inner(z * 0.02 + 0.485)), (images - 0.485) / 0.02)
+        if scored
+        else (model, images)
+    )
+    found = run_attack(other, x, labels, attack=attack, threat=threat, head=head)
+    assert bool(plain.success.any())
+    assert torch.equal(found.success, plain.success)
+    lengths = found.distances * 0.6 / threat.eps
+    torch.testing.assert_close(lengths, plain.distances, rtol=1e-2, atol=1e-4, equal_nan=True)
+
+
 def test_square_needs_no_gradient():
     """Trap: rounding hides every gradient; the model itself is as weak as before."""
     model, images = Linear(2), inner_images(12)

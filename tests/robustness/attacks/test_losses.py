@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from robustness.attacks.criteria import DiceBelow
 from robustness.attacks.enforcer import run_attack
 from robustness.attacks.heads import DenseSigmoidHead, boundary
 from robustness.attacks.losses import LOSSES, leaky, margin
@@ -61,6 +62,8 @@ def test_no_gradient_of_an_honest_segmentation_model_counts_as_dead() -> None:
     edge = boundary(masks.flatten(1).long(), (SIDE, SIDE), 1).reshape(masks.shape)
     images = 0.5 + (masks - 0.5) * torch.where(edge, 0.1, 0.9)
     threat = ThreatModel(eps=0.3, goal="shift")
-    found = run_attack(model, images, masks, attack=PGD(), threat=threat, head=DenseSigmoidHead())
+    found = run_attack(
+        model, images, masks, attack=PGD(), threat=threat, head=DenseSigmoidHead(), criterion=DiceBelow()
+    )
     assert not bool(found.success.any())
     assert found.flags["zero_gradient"] == 0.0

@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as some
 
 from medfed import registry
 from robustness.attacks.criteria import DiceBelow, WrongDecisions, objective_for
@@ -26,6 +28,20 @@ def test_units_convert_exactly():
     assert scored.step.flatten().tolist() == pytest.approx([8 / 255 / 0.25, 8 / 255 / 0.2], rel=1e-15)
     assert scored.low.flatten().tolist() == pytest.approx([-2.0, -2.0])
     assert scored.high.flatten().tolist() == pytest.approx([2.0, 3.0])
+
+
+@given(mean=some.floats(0.0, 1.0), std=some.floats(0.01, 1.0))
+def test_a_z_score_leaves_the_width_of_the_range_and_an_eps_as_wide_as_it(mean, std):
+    whole = ThreatModel.grey_levels(255).z_scored(mean, std)
+    assert whole.width == pytest.approx(255, rel=1e-9)
+    assert whole.replace(eps=whole.width).eps == whole.width
+    with pytest.raises(ValueError, match="width of the range"):
+        whole.replace(eps=255.01)
+
+
+def test_the_width_is_that_of_the_widest_channel_in_units_of_eps():
+    assert ThreatModel(eps=0.1, low=(0.0, -1.0), high=1.0, per_unit=(3.0, 2.0)).width == 4.0
+    assert ThreatModel.hounsfield(20, (-1000.0, 400.0)).width == 1400.0
 
 
 @pytest.mark.parametrize(

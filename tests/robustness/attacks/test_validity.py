@@ -101,6 +101,18 @@ def test_linear_models_are_not():
     assert [finding for finding in findings if not finding.holds] == []
 
 
+@pytest.mark.parametrize("std", [0.229, 0.31, 0.2023])
+def test_a_model_of_z_scored_images_is_checked_as_that_of_the_images_themselves(std):
+    """The widths of these ranges are not exact in float32."""
+    model, images = Linear(3), inner_images(COUNT)
+    z_scored = Changed(model, lambda inner, x: inner(x * std + 0.485))
+    threat, head = ThreatModel(eps=0.05), SoftmaxHead(num_classes=3)
+    labels = predicted(model, images)
+    plain = check_validity(model, images, labels, threat=threat, head=head)
+    other = check_validity(z_scored, (images - 0.485) / std, labels, threat=threat.z_scored(0.485, std), head=head)
+    assert [(finding.name, finding.holds) for finding in other] == [(found.name, found.holds) for found in plain]
+
+
 def test_a_measurement_weaker_than_pgd_is_invalid():
     images, labels = pneumonia_films(COUNT)
     findings = check_validity(

@@ -168,3 +168,28 @@ def test_a_head_with_several_decisions_is_refused_in_one_line(head):
 def test_a_sigma_that_is_no_width_is_refused(sigma):
     with pytest.raises(ValueError, match="sigma expected a number above 0"):
         SmoothedClassifier(Linear(1), SigmoidHead(), sigma)
+
+
+def test_a_model_whose_output_is_not_finite_gets_no_certificate():
+    broken = Changed(Linear(2), lambda inner, x: inner(x) / 0 * 0)
+    with pytest.raises(HeadError, match="finite") as refused:
+        _smoothed(broken, 2).certify(inner_images(1)[0], 10, 100, 0.001, _draws(1))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("alpha", [-1.0, 0.0, 1.0, float("nan")])
+def test_an_alpha_that_is_no_probability_is_refused(alpha):
+    image, smoothed = inner_images(1)[0], _smoothed(Linear(2), 2)
+    with pytest.raises(ValueError, match="alpha expected above 0 and below 1"):
+        smoothed.certify(image, 10, 10, alpha, _draws(1))
+    with pytest.raises(ValueError, match="alpha expected above 0 and below 1"):
+        smoothed.predict(image, 10, alpha, _draws(1))
+
+
+def test_no_noisy_image_is_no_evidence():
+    image, smoothed = inner_images(1)[0], _smoothed(Linear(2), 2)
+    for num_select, num in ((0, 10), (10, 0)):
+        with pytest.raises(ValueError, match="noisy images expected 1 or more"):
+            smoothed.certify(image, num_select, num, 0.001, _draws(1))
+    with pytest.raises(ValueError, match="noisy images expected 1 or more"):
+        smoothed.predict(image, 0, 0.001, _draws(1))

@@ -1,6 +1,7 @@
 """The head x attack matrix judges cells by its own measure. Oracles: points made by hand, tables counted by hand."""
 
 from collections.abc import Callable
+from types import ModuleType
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from robustness.attacks.heads import SigmoidHead
 from robustness.attacks.projection import Bounds, allowed
 from simulations.benchmarks.attack_matrix import __main__ as attack_matrix
 from simulations.benchmarks.attack_matrix.case import NUM_KINDS, SIZE, Case, make_films
-from simulations.benchmarks.attack_matrix.cells import L0, L2, LINF, Cell, Line, judged
+from simulations.benchmarks.attack_matrix.cells import L0, L2, LINF, Cell, Line, judged, line_of
 from simulations.benchmarks.attack_matrix.points import noise, reference_pgd
 
 
@@ -87,20 +88,21 @@ def test_films_show_what_their_masks_say() -> None:
     assert float(films.images[marked].mean()) > float(films.images[~marked].mean()) + 0.1
 
 
-def line(ours: float, guarded: Cell) -> Line:
+def line(ours: float, guarded: Cell, number: int = 10) -> Line:
     raw = {"PGD": Cell("silent", 0.0, "no word"), "CW": Cell("damage", 0.8)}
-    norms = {"linf": ours, "l2": ours}
-    return Line(
-        {"linf": 0.0, "l2": 0.0}, {"linf": 0.6, "l2": 0.6}, norms, raw, {"PGD": guarded, "CW": Cell("damage", 0.7)}
-    )
+    raw["OnePixel"] = Cell("damage", 0.5)
+    guards = {"PGD": guarded, "CW": Cell("damage", 0.7), "OnePixel": Cell("damage", 0.5)}
+    norms = dict.fromkeys(("linf", "l2", "l0"), ours)
+    return Line(number, dict.fromkeys(norms, 0.0), {"linf": 0.6, "l2": 0.6}, norms, raw, guards)
 
 
 def test_the_goals_are_the_best_of_peer_and_reference_and_no_silent_cell() -> None:
     rows = attack_matrix.rows({"a head": line(0.57, Cell("silent", 0.0))})
     by_case = {row.case: row for row in rows}
-    first, second, silent = by_case.values()
+    first, second, third, silent = by_case.values()
     assert (first.goal, first.holds) == (pytest.approx(0.95 * 0.6), True)
     assert (second.goal, second.holds) == (pytest.approx(0.95 * 0.8), False)
+    assert (third.case, third.goal, third.holds) == ("a head, L0 4 pixels: error", pytest.approx(0.95 * 0.5), True)
     assert (silent.ours, silent.peer, silent.holds) == (1, 1, False)
 
 
@@ -111,3 +113,16 @@ def test_the_page_shows_every_cell_and_every_reason() -> None:
     assert "| CW | 0.80 -> 0.70 |" in page
     assert "- refused: expected one decision per image (a head)" in page
     assert "| a head | Linf 8/255 | 0.00 | 0.60 | 0.60 | 0.00 | 1 | 0 |" in page
+    assert "| a head | L0 4 pixels | 0.00 | - | 0.60 | 0.50 | 0 | 0 |" in page
+
+
+@pytest.mark.parametrize(("numbers", "said"), [((10, 10), "n = 10 films"), ((33, 40), "n = 33 to 40 films")])
+def test_the_page_says_on_how_many_films(numbers: tuple[int, int], said: str) -> None:
+    lines = {str(row): line(0.6, Cell("damage", 0.8), number) for row, number in enumerate(numbers)}
+    assert said in attack_matrix.page(lines, "3.5.1")
+
+
+def test_a_line_counts_the_images_of_its_case(case: Case) -> None:
+    package = ModuleType("torchattacks")  # without a single attack
+    made = line_of(package, case, {}, lambda text: None)
+    assert made.num_images == 10
