@@ -21,7 +21,7 @@ Stopped = Literal["finished", "converged", "iterations", "seconds", "asked"]
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """What an attack found, in the order in which it found it: match before comparing (:mod:`privacy.measures.matching`).
+    """What an attack found, in an order of its own: match before comparing (:mod:`privacy.measures.matching`).
 
     Attributes:
         images: (examples, channel, *space), float32 in [0, 1].
