@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from medfed.training.heads import probabilities
 from medfed.training.losses.bce import BinaryCrossEntropy
 from medfed.training.losses.cross_entropy import CrossEntropy, weight_tensor
+from medfed.training.optimizers import SGD
 from privacy.inversion.errors import InversionError
 from privacy.inversion.local_steps import plain
 from privacy.inversion.observation import Observation
@@ -43,8 +44,9 @@ def label_counts(observation: Observation) -> Int[Tensor, " class"]:
     guess = mean_probabilities(observation)
     gradient = torch.cat([-observed, observed]) if len(observed) == 1 else observed  # the logits (0, z) of one output
     gradient = -gradient.double()
-    if plain(observation.optimizer):
-        gradient = gradient / (observation.optimizer.lr * observation.lr_scale * observation.local_steps)  # type: ignore[union-attr]
+    optimizer = observation.optimizer
+    if isinstance(optimizer, SGD) and plain(optimizer):
+        gradient = gradient / (optimizer.lr * observation.lr_scale * observation.local_steps)
     else:
         gradient = gradient / (gradient / guess).max().clamp_min(1e-30)
     return rounded(_shares(observation, guess, gradient), observation.num_examples)

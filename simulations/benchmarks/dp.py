@@ -4,7 +4,7 @@ Three cases (:mod:`simulations.benchmarks.dp_case`), one thread, CPU time of thi
 each, so that a busy machine hits all alike; the median of many steps counts. The peer is Opacus with its default,
 hooks, in the same process. Memory is measured in a fresh process per way: how far it grows above model and batch.
 
-    python -m simulations.benchmarks.dp [--steps 20] [--memory-mb 512 256]
+    python -m simulations.benchmarks.dp [--steps 20] [--memory-mb 512 128]
 """
 
 import argparse
@@ -53,7 +53,7 @@ def main() -> None:
     """Measure all, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--memory-mb", type=int, nargs="+", default=[512, 256], help="the first also for the times")
+    parser.add_argument("--memory-mb", type=int, nargs="+", default=[512, 128], help="the first also for the times")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # of Opacus, that it is not in secure mode

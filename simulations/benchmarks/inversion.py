@@ -64,11 +64,11 @@ def compared(folder: Path, name: str, scratch: Path, seeds: int) -> list[Row]:
 
 
 def rows(name: str, psnr: float, seconds: float, theirs: dict[str, Any] | None, reason: str) -> list[Row]:
-    """Quality and cost; without the peer neither goal can be met."""
+    """Quality and cost; without the peer there is no goal."""
     best, cost = (theirs["psnr"], theirs["seconds"]) if theirs else (None, None)
     return [
-        Row(f"{name}: PSNR", psnr, best, "dB", "higher", 999.0 if best is None else best, reason),
-        Row(f"{name}: attack", seconds, cost, "CPU s", "lower", 0.0 if cost is None else SHARE * cost, reason),
+        Row(f"{name}: PSNR", psnr, best, "dB", "higher", best, reason),
+        Row(f"{name}: attack", seconds, cost, "CPU s", "lower", None if cost is None else SHARE * cost, reason),
     ]
 
 

@@ -42,7 +42,7 @@ def compared(name: str, folder: Path, split: str) -> list[Row]:
 
 
 def rows(case: str, recipe: Recipe, mine: dict[str, Any], theirs: dict[str, Any] | None, reason: str) -> list[Row]:
-    """Strength and cost; without the peer neither goal can be met."""
+    """Strength and cost; without the peer there is no goal."""
     share = ROBUST if recipe.robust else UNDEFENDED
     robust, seconds = (theirs["robust"], theirs["seconds"]) if theirs else (None, None)
     return [
@@ -52,7 +52,7 @@ def rows(case: str, recipe: Recipe, mine: dict[str, Any], theirs: dict[str, Any]
             robust,
             "1",
             "lower",
-            -1.0 if robust is None else robust + POINT,
+            None if robust is None else robust + POINT,
             reason,
         ),
         Row(
@@ -61,7 +61,7 @@ def rows(case: str, recipe: Recipe, mine: dict[str, Any], theirs: dict[str, Any]
             seconds,
             "CPU s",
             "lower",
-            0.0 if seconds is None else share * seconds,
+            None if seconds is None else share * seconds,
             reason,
         ),
     ]
