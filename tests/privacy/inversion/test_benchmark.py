@@ -17,9 +17,9 @@ def test_at_least_the_peers_quality_at_half_its_cost_holds() -> None:
     assert not cost.holds
 
 
-def test_without_the_peer_nothing_holds_and_the_reason_is_kept() -> None:
+def test_without_the_peer_nothing_is_judged_and_the_reason_is_kept() -> None:
     for row in inversion.rows("case", 40.0, 5.0, None, "no .venv-peers"):
-        assert (row.peer, row.holds, row.reason) == (None, False, "no .venv-peers")
+        assert (row.peer, row.holds, row.reason) == (None, None, "no .venv-peers")
 
 
 def test_without_the_cases_it_says_so(
