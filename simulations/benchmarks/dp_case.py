@@ -1,6 +1,5 @@
 """The three cases of the notes, each trained in three ways: plain, privately by ours, privately by Opacus's hooks."""
 
-import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ from privacy.training.backends import BACKENDS
 from privacy.training.backends.contract import trained
 from privacy.training.memory import images_at_once
 from privacy.training.step import noisy_mean
+from simulations.benchmarks.processes import MEGABYTE, forget_peak, peak_bytes
 
 SIZE = 64
 CLIP = NOISE_MULTIPLIER = 1.0
@@ -130,7 +130,7 @@ def peak_megabytes(name: str, way: str, memory_mb: int) -> float:
     """How far this process grows in three steps above what it has with model and batch; for a fresh process."""
     torch.set_num_threads(1)
     step = step_of(name, way, memory_mb)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = forget_peak()
     for _ in range(3):
         step()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 1e6
+    return (peak_bytes() - before) / MEGABYTE

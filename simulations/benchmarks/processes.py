@@ -33,6 +33,21 @@ def resident_bytes(pid: int | str = "self") -> int:
     return 0
 
 
+def forget_peak() -> int:
+    """Make the peak of this process what it holds now, and return that in bytes.
+
+    Without it a process starts with the peak of the one that started it: Linux hands ``ru_maxrss`` on.
+    """
+    Path("/proc/self/clear_refs").write_text("5")
+    return peak_bytes()
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held since :func:`forget_peak`, in bytes (VmHWM)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+
 def descendants(pid: int) -> list[int]:
     """Processes that ``pid`` started, and theirs."""
     found: list[int] = []

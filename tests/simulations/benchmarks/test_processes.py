@@ -27,6 +27,17 @@ def test_resident_bytes_of_an_ended_process_are_zero() -> None:
     assert processes.resident_bytes(ended.pid) == 0
 
 
+def test_the_peak_of_a_fresh_process_is_its_own_and_outlives_what_made_it() -> None:
+    program = (
+        "from simulations.benchmarks.processes import forget_peak, peak_bytes\n"
+        f"before = forget_peak(); held = bytearray(b'x') * {SIZE}; del held; print(peak_bytes() - before)"
+    )
+    held = np.ones(4 * SIZE, dtype=np.uint8)  # a peak of this process that its child must not take for its own
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert held.all()
+    assert int(done.stdout) == pytest.approx(SIZE, rel=0.2)
+
+
 def test_peak_memory_remembers_what_is_gone_and_counts_workers_apart() -> None:
     script = f"held = bytearray(b'x') * {SIZE}; print(flush=True); input()"
     idle, before = processes.resident_bytes(), processes.worker_bytes()
