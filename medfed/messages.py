@@ -68,8 +68,8 @@ def pack_weights(weights: Weights, extras: Mapping[str, Weights] | None = None) 
 def _pack(groups: Mapping[str, Weights]) -> ArrayRecord:
     assert sys.byteorder == "little", "the wire format is little-endian"
     record = ArrayRecord()
-    for name, weights in groups.items():
-        record[name] = _array(payload.pack(weights))
+    for name, data in payload.pack_groups(groups).items():
+        record[name] = _array(data)
     return record
 
 

@@ -8,12 +8,15 @@ from a file: each costs a copy of the model per message. The format: 8 bytes of 
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from medfed.errors import UpdateError
 from medfed.types import Weights
@@ -32,11 +35,14 @@ DTYPES: dict[str, str] = {
 """safetensors name -> numpy name of every element type that may travel."""
 
 _TYPES = {code: np.dtype(name) for code, name in DTYPES.items()}
-_TORCH = {dtype: torch.from_numpy(np.empty(0, dtype)).dtype for dtype in _TYPES.values()}
 _CODES = {dtype: code for code, dtype in _TYPES.items()}
+Allocate = Callable[[int], NDArray[np.uint8]]
+"""So many bytes -> memory of that size."""
+
 _LENGTH_BYTES = 8
 _METADATA = "__metadata__"
 _ALIGNMENT = 8
+_GROUP_ALIGNMENT = 64  # that of torch's own allocator
 _REMEMBERED_BYTES = 65536  # a longer header is read anew each time: nobody shall fill our memory with headers
 
 
@@ -45,17 +51,64 @@ def pack(weights: Weights, metadata: Mapping[str, Any] | None = None) -> memoryv
 
     Wide elements come first, so that every tensor is aligned; the header keeps the order of ``weights``.
     """
-    arrays = {name: value.detach().cpu().contiguous().numpy() for name, value in weights.items()}
-    head, offsets, size = _arranged(tuple((name, array.dtype, array.shape) for name, array in arrays.items()))
-    header: dict[str, Any] = {_METADATA: {"medfed": json.dumps(dict(metadata), sort_keys=True)}} if metadata else {}
-    text = (json.dumps(header, separators=(",", ":"))[:-1] + ("," if header and head else "") + head + "}").encode()
-    text += b" " * (-len(text) % _ALIGNMENT)
-    start = _LENGTH_BYTES + len(text)
-    buffer = np.empty(start + size, np.uint8)
-    buffer[:start] = np.frombuffer(len(text).to_bytes(_LENGTH_BYTES, "little") + text, np.uint8)
-    for name, (low, high) in offsets.items():
-        buffer[start + low : start + high] = arrays[name].reshape(-1).view(np.uint8)
+    packing = _Packing(weights, metadata)
+    buffer = np.empty(packing.size, np.uint8)
+    packing.write(buffer)
     return buffer.data
+
+
+def pack_groups(groups: Mapping[str, Weights]) -> dict[str, memoryview]:
+    """Each of ``groups`` as by :func:`pack`, one after the other in one memory (see :func:`packing_into`)."""
+    packings = {name: _Packing(weights) for name, weights in groups.items()}
+    starts, end = {}, 0
+    for name, packing in packings.items():
+        starts[name] = -(-end // _GROUP_ALIGNMENT) * _GROUP_ALIGNMENT
+        end = starts[name] + packing.size
+    memory = _allocate.get()(end)
+    for name, packing in packings.items():
+        packing.write(memory[starts[name] : starts[name] + packing.size])
+    return {name: memory[start : start + packings[name].size].data for name, start in starts.items()}
+
+
+def _fresh(size: int) -> NDArray[np.uint8]:
+    return np.empty(size, np.uint8)
+
+
+_allocate: ContextVar[Allocate] = ContextVar("allocate", default=_fresh)
+
+
+@contextmanager
+def packing_into(allocate: Allocate) -> Iterator[None]:
+    """Inside the block, :func:`pack_groups` writes into memory of ``allocate``: what is to be sent is then copied once.
+
+    Whoever allocates says how long the memory is good for.
+    """
+    token = _allocate.set(allocate)
+    try:
+        yield
+    finally:
+        _allocate.reset(token)
+
+
+class _Packing:
+    """How weights will lie in a buffer of ``size`` bytes."""
+
+    def __init__(self, weights: Weights, metadata: Mapping[str, Any] | None = None) -> None:
+        self._arrays = {name: value.detach().cpu().contiguous().numpy() for name, value in weights.items()}
+        forms = tuple((name, array.dtype, array.shape) for name, array in self._arrays.items())
+        head, self._offsets, size = _arranged(forms)
+        header: dict[str, Any] = {_METADATA: {"medfed": json.dumps(dict(metadata), sort_keys=True)}} if metadata else {}
+        text = (json.dumps(header, separators=(",", ":"))[:-1] + ("," if header and head else "") + head + "}").encode()
+        text += b" " * (-len(text) % _ALIGNMENT)
+        self._head = len(text).to_bytes(_LENGTH_BYTES, "little") + text
+        self.size = len(self._head) + size
+
+    def write(self, buffer: NDArray[np.uint8]) -> None:
+        """Fill ``buffer``."""
+        start = len(self._head)
+        buffer[:start] = np.frombuffer(self._head, np.uint8)
+        for name, (low, high) in self._offsets.items():
+            buffer[start + low : start + high] = self._arrays[name].reshape(-1).view(np.uint8)
 
 
 @lru_cache(maxsize=32)  # a site packs the same tensors in every round
@@ -115,7 +168,7 @@ class _Place(NamedTuple):
     """Where a tensor lies in the data, in bytes."""
 
     name: str
-    dtype: torch.dtype
+    dtype: np.dtype[Any]
     shape: tuple[int, ...]
     low: int
     high: int
@@ -138,15 +191,14 @@ def _place(name: str, entry: Mapping[str, Any]) -> _Place:
     expected = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or not 0 <= low <= high or high - low != expected:
         raise ValueError(f'tensor "{name}" of shape {shape}: expected {expected} bytes, got {low} to {high}')
-    return _Place(name, _TORCH[dtype], shape, low, high)
+    return _Place(name, dtype, shape, low, high)
 
 
 def _tensor(place: _Place, body: memoryview) -> torch.Tensor:
     if place.high > len(body):
         raise ValueError(f'tensor "{place.name}": expected bytes {place.low} to {place.high}, got {len(body)} in all')
     if place.low == place.high:
-        return torch.empty(place.shape, dtype=place.dtype)
+        return torch.from_numpy(np.empty(place.shape, place.dtype))
     if place.low % place.dtype.itemsize:
         raise ValueError(f'tensor "{place.name}": expected an offset of whole elements, got {place.low}')
-    flat = torch.frombuffer(body, dtype=place.dtype, count=math.prod(place.shape), offset=place.low)
-    return flat.view(place.shape)
+    return torch.from_numpy(np.ndarray(place.shape, place.dtype, body, place.low))

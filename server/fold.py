@@ -44,7 +44,8 @@ class MeanFold:
         """
         if not self._total > 0.0:
             raise ValueError("the mean of no updates, or of updates whose weights are all zero, is undefined")
-        return {name: value.div_(self._total) for name, value in self._sums.items()}
+        sums, self._sums = self._sums, {}
+        return {name: value.div_(self._total) for name, value in sums.items()}
 
 
 class MetricsFold:

@@ -8,6 +8,7 @@ from flwr.app import ArrayRecord, RecordDict
 
 from medfed import events, messages
 from medfed.errors import DivergedError, UpdateError
+from medfed.memory import return_freed
 from medfed.messages import Delivery
 from medfed.params import group, prefixed
 from medfed.results import Failure, RoundResult, SiteRound
@@ -36,6 +37,7 @@ def run_round(federation: Federation, chosen: list[str], number: int, weights: W
         StopRequested: the user asked for the end.
     """
     scenario, roster = federation.scenario, federation.roster
+    return_freed()  # the model before the last one
     if number in scenario.recorded_rounds:
         federation.folder.record_global(number, weights)
     spool = Spool(federation.folder.spool(number), federation.spools_durably)

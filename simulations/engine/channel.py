@@ -48,8 +48,10 @@ class Channel:
         """
         assert len(files) <= _MOST_FILES, f"{len(files)} files in one message, at most {_MOST_FILES}"
         body = pickle.dumps(value)
-        socket.send_fds(self._socket, [_LENGTH.pack(len(body))], files)
-        self._socket.sendall(body)
+        rest = memoryview(_LENGTH.pack(len(body)) + body)  # in one call: the other end is woken once
+        rest = rest[socket.send_fds(self._socket, [rest], files) :]
+        if rest:
+            self._socket.sendall(rest)
 
     def receive(self) -> tuple[Any, list[int]]:
         """Wait for the next object; its descriptors belong to the caller.

@@ -16,6 +16,22 @@ from flwr.app import Message, UserConfig
 
 from simulations.engine.worker_handle import TRIES, Task, Worker, death
 
+_MOST_UNREAD = 2  # replies of one worker; more would only pile up before a main thread that cannot keep up
+
+
+class _Bell:
+    """Wakes the pool's thread where it holds work back; it knows nothing of the pool, whose end it may outlive."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self.armed = False
+
+    def ring(self) -> None:
+        """Called by whichever thread used the last array of a reply."""
+        if self.armed:
+            self.armed = False
+            os.write(self._file, b"x")
+
 
 class Pool:
     """At most ``size`` workers for the ClientApp ``module:attribute``; ``together`` trains the sites of a batch."""
@@ -29,10 +45,12 @@ class Pool:
         self._replies: dict[str, Message] = {}
         self._fault: BaseException | None = None
         self._closing = False
+        self._starved = False  # the main thread waits for a reply
         self._workers: list[Worker] = []
         self._selector = selectors.DefaultSelector()
         self._wakeup, self._wake = os.pipe()
         self._selector.register(self._wakeup, selectors.EVENT_READ)
+        self._bell = _Bell(self._wake)
         self._thread = threading.Thread(target=self._run, name="pool", daemon=True)
         self._thread.start()
 
@@ -43,8 +61,10 @@ class Pool:
         task = Task(list(messages), list(configs))
         with self._changed:
             self._open |= dict.fromkeys(task.ids, task)
+            is_first = not self._queue  # else the thread is about to look, or all workers are busy
             self._queue.append(task)
-        os.write(self._wake, b"x")
+        if is_first:
+            os.write(self._wake, b"x")
 
     def started(self) -> list[Message]:
         """The messages that a worker began since the last call."""
@@ -77,13 +97,17 @@ class Pool:
     def wait(self, seconds: float) -> None:
         """Return as soon as a reply is there, or ``seconds`` are over."""
         with self._changed:
+            self._starved = not self._replies
+            self._bell.ring()
             self._changed.wait_for(lambda: self._replies or self._fault, seconds)
+            self._starved = False
 
     def close(self) -> None:
         """End all workers."""
         self._closing = True
         os.write(self._wake, b"x")
         self._thread.join()
+        self._bell.armed = False
         self._selector.close()
         os.close(self._wakeup)
         os.close(self._wake)
@@ -110,11 +134,13 @@ class Pool:
 
     def _assign(self) -> None:
         while self._queue:
-            worker = next((worker for worker in self._workers if worker.task is None), None)
-            if worker is None:
-                if len(self._workers) >= self._size:
-                    return
-                worker = self._hire()
+            self._bell.armed = True  # before it looks, so that what is read meanwhile is not missed
+            worker = next((worker for worker in self._workers if self._may_begin(worker)), None)
+            if worker is None and len(self._workers) >= self._size:
+                self._bell.armed = any(worker.task is None for worker in self._workers)
+                return
+            self._bell.armed = False
+            worker = worker or self._hire()
             with self._changed:
                 task = self._queue.popleft()
                 if task.cancelled:
@@ -125,8 +151,12 @@ class Pool:
                     self._started.append(task)
             worker.take(task)
 
+    def _may_begin(self, worker: Worker) -> bool:
+        """Whether it is free, and its replies are read, or else the main thread waits for another's."""
+        return worker.task is None and (self._starved or worker.num_unread < _MOST_UNREAD)
+
     def _hire(self) -> Worker:
-        worker = Worker(self._app, self._together)
+        worker = Worker(self._app, self._together, self._bell.ring)
         self._selector.register(worker.channel, selectors.EVENT_READ, worker)
         self._selector.register(worker.process.status, selectors.EVENT_READ, worker)
         self._workers.append(worker)
@@ -166,6 +196,7 @@ class Pool:
         with self._changed:
             if self._open.pop(message_id, None) is not None:
                 self._replies[message_id] = reply
+                self._starved = False
                 self._changed.notify_all()
 
     def _kill_cancelled(self) -> None:

@@ -52,7 +52,8 @@ class SharedRecord:
             rest = memoryview(array.data)
             while rest:  # one write takes at most 2 GiB
                 rest = rest[self.file.write(rest) :]
-        memory = map_file(self.file.fileno(), self.layout.size, shared=False)  # so that it is in memory once
+        # so that it is in memory once; its pages are mapped where they are read, which here is nowhere as a rule
+        memory = map_file(self.file.fileno(), self.layout.size, shared=False, populate=False)
         for array, place in zip(record.values(), self.layout.arrays.values(), strict=True):
             array.data = memory.data[place.start : place.stop]  # type: ignore[assignment]  # nor does Array.data
 
@@ -130,15 +131,18 @@ def _array(place: ArrayLayout, memory: memoryview) -> Array:
     return array
 
 
-def map_file(file: int, size: int, *, shared: bool) -> NDArray[np.uint8]:
+def map_file(file: int, size: int, *, shared: bool, populate: bool = True) -> NDArray[np.uint8]:
     """The memory of a file: the same for all who map it ``shared``, else copied when it is written to.
+
+    ``populate``: all of it is about to be used.
 
     It is mapped while an array of it lives. Not by ``mmap``, which keeps a descriptor open for every mapping.
     """
     if not size:
         return np.empty(0, np.uint8)
     found = torch.from_file(f"/proc/self/fd/{file}", shared=shared, size=size, dtype=torch.uint8)
-    _populate(found, _MADV_POPULATE_WRITE if shared else _MADV_POPULATE_READ)
+    if populate:
+        _populate(found, _MADV_POPULATE_WRITE if shared else _MADV_POPULATE_READ)
     memory: NDArray[np.uint8] = found.numpy()
     return memory
 

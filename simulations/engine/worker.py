@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +16,7 @@ from flwr.app import Context, Error, Message, RecordDict
 from flwr.app.message import make_message
 from flwr.supercore.task_identity import TaskIdentity
 
+from medfed.payload import packing_into
 from simulations.engine.channel import Channel
 from simulations.engine.lending import Lender
 from simulations.engine.sharing import receive
@@ -62,20 +63,25 @@ def _keep_freed_memory() -> None:
 
 
 def _serve_task(app: str, together: str, channel: Channel, lender: Lender) -> None:
-    (num_messages, returned), _ = channel.receive()
-    lender.take_back(returned)
-    messages, contexts = zip(*(_receive(channel) for _ in range(num_messages)), strict=True)
-    answers = load(together)(messages, contexts) if num_messages > 1 else [lambda *given: load(app)(*given)]
+    messages, contexts = zip(*_received(channel, lender), strict=True)
+    answers = load(together)(messages, contexts) if len(messages) > 1 else [lambda *given: load(app)(*given)]
     for message, context, reply_to in zip(messages, contexts, answers, strict=True):
-        _send(channel, answer(reply_to, message, context), lender)
+        with packing_into(lender.allocate):
+            reply = answer(reply_to, message, context)
+        _send(channel, reply, lender)
+        del reply  # its memory is not ours any more
         message.content.clear()  # else its arrays live until the collector comes: RecordDict.array_records is a cycle
         sys.stdout.flush()  # what a user's own trainer prints
 
 
-def _receive(channel: Channel) -> tuple[Message, Context]:
-    (metadata, parts, config), files = channel.receive()
-    message = make_message(metadata, receive(parts, files))
-    return message, Context(1, metadata.dst_node_id, config, RecordDict(), {})
+def _received(channel: Channel, lender: Lender) -> Iterator[tuple[Message, Context]]:
+    """The messages of the next task; each says how many follow it, and what the main process reads no more."""
+    more = 1
+    while more:
+        (more, returned, metadata, parts, config), files = channel.receive()
+        lender.take_back(returned)
+        message = make_message(metadata, receive(parts, files))
+        yield message, Context(1, metadata.dst_node_id, config, RecordDict(), {})
 
 
 def _send(channel: Channel, reply: Message, lender: Lender) -> None:

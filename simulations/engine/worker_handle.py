@@ -1,6 +1,7 @@
 """A worker process and its task, as the pool in the main process sees them."""
 
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -40,9 +41,12 @@ class Task:
 
 
 class Worker:
-    """A worker process as the pool sees it, and the task that it works on."""
+    """A worker process as the pool sees it, and the task that it works on.
 
-    def __init__(self, app: str, together: str) -> None:
+    ``read`` is called, by any thread, when the arrays of a reply are used no more.
+    """
+
+    def __init__(self, app: str, together: str, read: Callable[[], None]) -> None:
         self.channel, theirs = Channel.pair()
         try:
             self.process = processes.start("simulations.engine.worker:serve", [app, together], [theirs.fileno()])
@@ -50,16 +54,23 @@ class Worker:
             theirs.close()
         self.task: Task | None = None
         self.num_open = 0  # replies to come
-        self._borrower = Borrower()
+        self._borrower = Borrower(read)
+
+    @property
+    def num_unread(self) -> int:
+        """How many of its replies' records are still in use."""
+        return self._borrower.num_unread
 
     def take(self, task: Task) -> None:
         """Begin ``task``; a worker that is dead is found out by whoever waits for it."""
         self.task, self.num_open = task, len(task.messages)
         contents = [share(message.content) for message in task.messages]  # a fault of ours comes out here
         with suppress(ConnectionError):
-            self.channel.send((self.num_open, self._borrower.returned()))
-            for message, config, (parts, shared) in zip(task.messages, task.configs, contents, strict=True):
-                self.channel.send((message.metadata, parts, config), [record.file.fileno() for record in shared])
+            for left, message, config, (parts, shared) in zip(
+                reversed(range(self.num_open)), task.messages, task.configs, contents, strict=True
+            ):
+                head = left, self._borrower.returned(), message.metadata
+                self.channel.send((*head, parts, config), [record.file.fileno() for record in shared])
 
     def reply(self) -> Message:
         """The reply that it has sent.

@@ -1,10 +1,11 @@
 """Early stopping. Oracle: by hand."""
 
 import pytest
+import torch
 
 from medfed.config import parse_scenario
 from medfed.results import RoundResult, SiteRound
-from server.stopping import best_round, is_over, mean_validation, notes, stale_evaluations
+from server.stopping import best_round, is_over, kept_weights, mean_validation, notes, stale_evaluations
 
 SCENARIO = parse_scenario("""
     name = "stopping"
@@ -115,3 +116,29 @@ def test_the_summary_says_that_rounds_were_compared_over_fewer_sites() -> None:
     assert not is_over(SCENARIO, missing)
     (_, said) = notes(SCENARIO, missing)
     assert said.startswith("validation accuracy is missing at some sites in round 2, 3: two rounds are compared over")
+
+
+def test_an_average_over_the_rounds_by_hand() -> None:
+    """d = 3/12, 4/13, ... in the first rounds, then 0.4; a count is that of the last round."""
+    scenario = SCENARIO.replace(**{"evaluation": {"keep": "average", "decay": 0.4}})
+    kept: dict[str, torch.Tensor] = {}
+    expected = 0.0
+    for done in range(1, 7):
+        weights = {"a": torch.tensor([float(done)]), "n": torch.tensor(done)}
+        kept = kept_weights(scenario, kept, weights, rounds(*[None] * done))
+        decay = 0.0 if done == 1 else min(0.4, (1 + done) / (10 + done))
+        expected = (1 - decay) * done + decay * expected
+        assert float(kept["a"]) == pytest.approx(expected, rel=1e-6)
+        assert int(kept["n"]) == done
+    assert 5.0 < expected < 6.0
+    assert notes(scenario, rounds(0.5)) == [
+        "the model is an average over the rounds, whose validation is each round's own (evaluation.keep)"
+    ]
+
+
+def test_the_last_and_the_best_round_are_kept_as_they_are() -> None:
+    before, weights = {"a": torch.zeros(1)}, {"a": torch.ones(1)}
+    last = SCENARIO.replace(**{"evaluation": {"keep": "last"}})
+    assert kept_weights(last, {}, weights, rounds(0.5)) == {}
+    assert kept_weights(SCENARIO, before, weights, rounds(0.5, 0.6)) is weights
+    assert kept_weights(SCENARIO, before, weights, rounds(0.6, 0.5)) is before

@@ -65,10 +65,10 @@ def change(path: Path, how: Change) -> None:
 
 
 def scenario(path: Path, **changes: Any) -> Scenario:
-    from tests.simulations.conftest import TINY
+    from tests.simulations.conftest import FEW
 
     values = {"data.path": str(path), "data.partition": "natural", "training.transforms": ()}
-    return parse_scenario(TINY).replace(**values, **FAST, **changes)
+    return parse_scenario(FEW).replace(**values, **FAST, **changes)
 
 
 def found(path: Path) -> dict[str, dict[str, str]]:

@@ -29,9 +29,9 @@ FAULTY = "tests.simulations.faulty:Faulty"
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with ``tiny.toml``, and a console of 80 columns."""
-    from tests.simulations.conftest import TINY
+    from tests.simulations.conftest import FEW
 
-    (tmp_path / "tiny.toml").write_text(TINY)
+    (tmp_path / "tiny.toml").write_text(FEW)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     return tmp_path

@@ -1,12 +1,18 @@
-"""Memory lent with replies. Oracles: inverse, a copy kept aside, and what /proc says of mappings and open files."""
+"""Memory lent with replies. Oracles: inverse, a copy kept aside, and what /proc says of mappings and open files.
 
-import gc
+Arrays are freed by counting references, so that only the tests of mappings and files call the collector.
+"""
+
 import os
 
+import torch
 from flwr.app import Array, ConfigRecord, RecordDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medfed import messages
+from medfed.payload import packing_into
+from medfed.types import Update, Weights
 from simulations.engine.lending import Borrower, Lender
 from tests.simulations.test_sharing import descriptors, mappings, record
 
@@ -17,7 +23,13 @@ class Pair:
     """A worker and its main process in one."""
 
     def __init__(self) -> None:
-        self.lender, self.borrower = Lender(), Borrower()
+        self.told: list[None] = []
+        self.lender, self.borrower = Lender(), Borrower(lambda: self.told.append(None))
+
+    def reply(self, tensors: Weights) -> RecordDict:
+        """An update as a site packs it."""
+        with packing_into(self.lender.allocate):
+            return messages.update_reply(Update("a", tensors, 1, 1, {"loss": 0.0}, {"extra": tensors}), 0.0)
 
     def through(self, content: RecordDict) -> RecordDict:
         parts, files, dropped = self.lender.lend(content)
@@ -27,7 +39,6 @@ class Pair:
         return received
 
     def give_back(self) -> list[int]:
-        gc.collect()
         returned = self.borrower.returned()
         self.lender.take_back(returned)
         return returned
@@ -73,6 +84,40 @@ def test_memory_is_written_again_only_when_its_last_array_is_gone() -> None:
     assert mappings() - before == 4  # two memories, each mapped on both sides
     assert bytes(data(second).data) == b"b" * 10_000
     assert bytes(data(third).data) == b"c" * 9_000
+
+
+def test_what_is_packed_where_it_is_sent_from_is_not_copied() -> None:
+    pair, before, files = Pair(), mappings(), descriptors()
+    tensors = {"w": torch.arange(1000.0), "b": torch.tensor([True, False])}
+    for value in (1.0, 2.0):
+        made = pair.reply({"w": tensors["w"] * value, "b": tensors["b"]})
+        received = pair.through(made)
+        made["update"]["update"].data[-1] = 7  # on the worker's side: the last byte of "b"
+        found = messages.read_update("a", received).update
+        assert found.tensors["b"].view(torch.uint8).tolist() == [1, 7]
+        assert torch.equal(found.tensors["w"], tensors["w"] * value)
+        assert torch.equal(found.extras["extra"]["w"], tensors["w"] * value)
+        assert mappings() - before == 2  # one memory, written again
+        assert (pair.borrower.num_unread, len(pair.told)) == (1, int(value) - 1)
+        del made, received, found
+        assert pair.give_back() == [0]
+    del pair
+    assert (mappings(), descriptors()) == (before, files)
+
+
+def test_what_was_packed_and_not_sent_is_used_again() -> None:
+    pair, before, files = Pair(), mappings(), descriptors()
+    tensors = {"w": torch.arange(1000.0)}
+    for _ in range(3):
+        pair.reply(tensors)  # the site then failed: no reply, or one without it
+    assert bytes(data(pair.through(update(b"a"))).data) == b"a" * 10_000
+    assert pair.give_back() == [3]
+    received = pair.through(pair.reply(tensors))
+    assert torch.equal(messages.read_update("a", received).update.tensors["w"], tensors["w"])
+    del received
+    assert mappings() - before == 4  # two memories, each mapped on both sides; the other two are gone
+    del pair
+    assert (mappings(), descriptors()) == (before, files)
 
 
 def test_an_update_larger_than_what_is_free_gets_a_memory_of_its_own() -> None:

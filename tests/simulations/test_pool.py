@@ -169,9 +169,9 @@ def test_closing_ends_workers_that_are_busy(tmp_path: Path) -> None:
 def alone(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The model of the tiny run with one worker."""
     from medfed.config import parse_scenario
-    from tests.simulations.conftest import TINY
+    from tests.simulations.conftest import FEW
 
-    done = simulate(parse_scenario(TINY).replace(**SHORT), out=tmp_path_factory.mktemp("runs"))
+    done = simulate(parse_scenario(FEW).replace(**SHORT), out=tmp_path_factory.mktemp("runs"))
     return (done.folder / "model.safetensors").read_bytes()
 
 

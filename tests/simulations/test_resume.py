@@ -37,9 +37,9 @@ def cut_at(number: int, site: str | None = None):
 def whole(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     """The run without a cut."""
     from medfed.config import parse_scenario
-    from tests.simulations.conftest import TINY
+    from tests.simulations.conftest import FEW
 
-    return simulate(parse_scenario(TINY).replace(**ROUNDS), out=tmp_path_factory.mktemp("runs"))
+    return simulate(parse_scenario(FEW).replace(**ROUNDS), out=tmp_path_factory.mktemp("runs"))
 
 
 def same_bits(one: RunResult, other: RunResult) -> bool:

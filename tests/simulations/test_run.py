@@ -25,9 +25,9 @@ FILES = {"scenario.toml", "environment.json", "rounds.jsonl", "summary.json", "m
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     """One tiny run with everything switched on."""
     from medfed.config import parse_scenario
-    from tests.simulations.conftest import TINY
+    from tests.simulations.conftest import FEW
 
-    scenario = parse_scenario(TINY).replace(**{"record.rounds": (1, -1)})
+    scenario = parse_scenario(FEW).replace(**{"record.rounds": (1, -1)})
     return simulate(scenario, out=tmp_path_factory.mktemp("runs"))
 
 
@@ -51,7 +51,7 @@ def test_every_headline_has_three_models_intervals_and_n(run: RunResult) -> None
             assert metrics is not None
             estimate = metrics["auroc"]
             assert estimate.low <= estimate.value <= estimate.high
-            assert estimate.n == site.num_test == 624  # the official test split stays whole
+            assert estimate.n == site.num_test == 78  # the test split of the file stays whole
     assert set(run.summary.cross_site) == set(run.summary.sites)
     assert run.summary.cross_site["site-01"]["site-01"] == run.summary.sites["site-01"].local
     assert 0.0 <= run.summary.mean.federated["auroc"].value <= 1.0

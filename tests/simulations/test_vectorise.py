@@ -41,9 +41,9 @@ class NotElementwise:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     """Two batches of two and a site alone, in one process."""
     from medfed.config import parse_scenario
-    from tests.simulations.conftest import TINY
+    from tests.simulations.conftest import FEW
 
-    return simulate(parse_scenario(TINY).replace(**BATCHED), out=tmp_path_factory.mktemp("runs"))
+    return simulate(parse_scenario(FEW).replace(**BATCHED), out=tmp_path_factory.mktemp("runs"))
 
 
 def bits(run: RunResult) -> bytes:

@@ -15,12 +15,12 @@ from medfed.types import Weights
 from server.collector import Collector
 from server.spool import Spool
 from simulations.inputs import check_inputs
-from tests.simulations.conftest import TINY
+from tests.simulations.conftest import FEW
 
 
 def tiny(**changes: Any) -> Any:
     """Three sites, three steps a round, with dotted keys changed."""
-    return parse_scenario(TINY).replace(**changes)
+    return parse_scenario(FEW).replace(**changes)
 
 
 def equal(one: Weights, other: Weights) -> bool:
