@@ -4,9 +4,11 @@ from privacy.inversion.dlg import DLG
 from privacy.inversion.first_layer import FirstLayer
 from privacy.inversion.grad_inversion import GradInversion
 from privacy.inversion.inverting_gradients import InvertingGradients
+from privacy.inversion.recursive import Recursive
 
 INVERSIONS = {
     "first_layer": FirstLayer,
+    "recursive": Recursive,
     "dlg": DLG,
     "inverting_gradients": InvertingGradients,
     "grad_inversion": GradInversion,

@@ -51,11 +51,13 @@ class Objective:
         self._before, self._change = tensors(observation.weights, dtype), tensors(observation.change, dtype)
         self._shares = self._simulation.shares
 
-    def values(self, images: Tensor, logits: Tensor, weights: Tensor, terms: Terms) -> tuple[Tensor, Tensor]:
+    def values(
+        self, images: Tensor, logits: Tensor, weights: Tensor, terms: Terms, vectorised: bool = True
+    ) -> tuple[Tensor, Tensor]:
         """(distance + priors, distance) of one restart; ``weights`` are those of the priors, see :func:`weights_of`."""
         targets = torch.softmax(logits, dim=1) if self._targets is None else self._targets
         watch = bool(terms.batch_norm and self._shares)
-        change, running = self._simulation(images, targets, self.schedule, watch=watch)
+        change, running = self._simulation(images, targets, self.schedule, watch=watch, vectorised=vectorised)
         if terms.mask_zeros:
             change = without_zeros(change, self._seen)
         distance = DISTANCES[terms.distance](change, self._seen)
@@ -78,6 +80,17 @@ class Objective:
         def both(images: Tensor, logits: Tensor, weights: Tensor) -> tuple[Gradients, Values]:
             gradients, (total, distance) = grad_and_value(value, argnums=(0, 1), has_aux=True)(images, logits, weights)
             return gradients, (total.detach(), distance.detach())
+
+        return both
+
+    def plain_function(self, terms: Terms) -> Function:
+        """The same by plain autograd, which is faster for one restart; vmap and torch.compile cannot take it."""
+
+        def both(images: Tensor, logits: Tensor, weights: Tensor) -> tuple[Gradients, Values]:
+            points = images.detach().requires_grad_(), logits.detach().requires_grad_()
+            total, distance = self.values(*points, weights, terms, vectorised=False)
+            by_images, by_logits = torch.autograd.grad(total, points, materialize_grads=True, allow_unused=True)
+            return (by_images, by_logits), (total.detach(), distance.detach())
 
         return both
 

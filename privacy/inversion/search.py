@@ -97,10 +97,16 @@ class ImageSearch:
         used = (terms.total_variation > 0, terms.batch_norm > 0, terms.passes > 0)
         key = (terms.distance, terms.mask_zeros, *used, restarts > 1)
         if key not in self._functions:
-            one = self._objective.function(terms)
-            made = vmap(one, in_dims=(0, 0, None)) if restarts > 1 else one
-            self._functions[key] = torch.compile(made, dynamic=False) if self._settings.compile else made
+            self._functions[key] = self._made(self._objective, terms, restarts)
         return self._functions[key]
+
+    def _made(self, objective: Objective, terms: Terms, restarts: int) -> Function:
+        """Plain autograd for one restart; torch.func for several at once, and for the compiler."""
+        if restarts == 1 and not self._settings.compile:
+            return objective.plain_function(terms)
+        one = objective.function(terms)
+        made = vmap(one, in_dims=(0, 0, None)) if restarts > 1 else one
+        return torch.compile(made, dynamic=False) if self._settings.compile else made
 
     def _note(self, points: Tensor, labels: Tensor, distance: Tensor) -> None:
         """Remember each restart's best, the trajectory, and whether to stop."""

@@ -21,10 +21,10 @@ from medfed.models.layers import Center
 from medfed.training.losses.cross_entropy import CrossEntropy
 from medfed.types import Task
 from privacy.inversion.contract import Inversion
-from privacy.inversion.dlg import DLG
 from privacy.inversion.engine import run_inversion
 from privacy.inversion.inverting_gradients import InvertingGradients
 from privacy.inversion.observation import Observation, of_gradient
+from privacy.inversion.recursive import Recursive
 from privacy.inversion.settings import InversionSettings
 from privacy.measures.images import psnr
 from privacy.measures.matching import match_images
@@ -33,10 +33,10 @@ ATTACKS: Mapping[str, Inversion] = {
     "conv32_b1": InvertingGradients(iterations=300),
     "conv32_b4": InvertingGradients(iterations=800),
     "conv64_b1": InvertingGradients(iterations=300),
-    "lenet32_b1": DLG(iterations=2000),
+    "lenet32_b1": Recursive(),
     "res1832_b1": InvertingGradients(iterations=200, signed=True),
 }
-"""What suits each network: Adam on small ReLU networks, its sign on a deep one, L-BFGS on a smooth one."""
+"""What suits each network: Adam on small ReLU networks, its sign on a deep one, the closed form on a chain."""
 
 
 def load(folder: Path, name: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Oracles: the Protocol; bytes before and after; the loss computed here anew by au
 limits bound the number of evaluations, a limit of memory changes no number).
 """
 
+import contextlib
 import random
 from typing import Any
 
@@ -112,7 +113,8 @@ def test_nothing_of_the_model_is_touched(name: str, train: bool) -> None:
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
     before, pythons = state(seen), random.getstate()
-    run(name, seen)
+    with contextlib.suppress(InversionError):  # a closed form refuses what it cannot serve, and touches nothing either
+        run(name, seen)
     assert state(seen) == before
     assert random.getstate()[0] == pythons[0]
 
@@ -176,7 +178,7 @@ def test_a_segmentation_is_served_or_refused_in_one_line_where_there_is_no_linea
     model = nn.Sequential(nn.Conv2d(1, 4, 3, 1, 1), nn.SiLU(), nn.Conv2d(4, 2, 1))
     mask = (pictures(1)[:, 0] > 0.5).long()
     seen = gradient(model, pictures(1), mask, task=task)
-    if name == "first_layer":
+    if name in ("first_layer", "recursive"):
         with pytest.raises(InversionError, match=r"^[^\n]*expected[^\n]*$"):
             run(name, seen)
     else:
