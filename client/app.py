@@ -18,6 +18,7 @@ from client.faults import reported
 from client.home import site_state
 from client.local import local_round, own_weights, warm_model
 from client.private import num_patients, private_trainer, protected
+from client.refusals import require_allowed
 from client.released import released
 from client.site import site_data
 from client.trained import Trained
@@ -116,6 +117,7 @@ def evaluate(message: Message, context: Context) -> Message:
 def _train(request: messages.Request, context: Context, trained: Trained | None) -> tuple[Update, float]:
     refuse_outside_simulation(context, request.scenario)
     data = with_poison(site_data(context, request.scenario), request.scenario)
+    require_allowed(request, context, data)
     started = time.perf_counter()
     state = site_state(context, request.scenario, request.run)
     forge = forger(request, context)

@@ -15,6 +15,7 @@ from flwr.app import Context, Message
 from client.app import app, train_reply
 from client.home import site_state
 from client.local import full_weights, warm_model
+from client.refusals import require_allowed
 from client.site import site_data
 from client.trained import Trained
 from medfed import messages
@@ -59,5 +60,6 @@ def _trained(given: Sequence[Message], contexts: Sequence[Context]) -> list[Trai
 
 def _job(request: messages.Request, context: Context) -> SiteJob:
     data = site_data(context, request.scenario)
+    require_allowed(request, context, data)
     kept = site_state(context, request.scenario, request.run).load(request.round - 1)
     return SiteJob(data.site, data.train, full_weights(request, kept))

@@ -14,6 +14,7 @@ from medfed.errors import (
     LedgerError,
     MedfedError,
     PrivacyBudgetError,
+    RefusedError,
     SiteError,
     WriteError,
 )
@@ -29,6 +30,7 @@ _REMEDIES: tuple[tuple[type[BaseException], str, str], ...] = (
     (ImportError, "import", "install at the site what the plug-in imports, see the log of the site"),
     (PrivacyBudgetError, "budget", "its privacy budget allows for no more: `medfed privacy ledger` at the site"),
     (LedgerError, "ledger", "run `medfed privacy verify` at the site"),
+    (RefusedError, "refused", "its own policy forbids this round, see the log of the site"),
     (SiteError, "site", "see the log of the site"),
     (Exception, "exception", "see the log of the site"),
 )

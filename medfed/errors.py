@@ -39,6 +39,10 @@ class DivergedError(SiteError):
     """The training loss at a site is no longer finite."""
 
 
+class RefusedError(SiteError):
+    """A site's own policy forbids what was asked of it; nothing was done."""
+
+
 class PrivacyBudgetError(SiteError):
     """A release would cost more than the site's budget has left, or has no noise for the unit of that budget."""
 

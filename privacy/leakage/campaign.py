@@ -11,7 +11,7 @@ from privacy.inversion.settings import InversionSettings
 from privacy.inversion.threat import Knowledge
 from privacy.leakage.control import undefended
 from privacy.leakage.observed import Shown, observe, within_reach
-from privacy.leakage.recorded import LeakageError, Recorded, read_recorded, recorded_messages
+from privacy.leakage.recorded import LeakageError, Recorded, UnmaskedError, read_recorded, recorded_messages
 from privacy.leakage.trial import Measured, Trial, attack_message, pick_targets
 from privacy.leakage.truth import decoys_of, transforms_of, truth_of
 
@@ -66,6 +66,7 @@ def attack_messages(context: AuditContext, bounds: Bounds, attack: Inversion, li
 
     Raises:
         NotTestedError: there is none that can be attacked; the message says why.
+        UnmaskedError: an update is masked in part.
     """
     honest = set(context.scenario.training_sites) - set(context.scenario.malicious_sites)
     messages = [(number, site) for number, site in recorded_messages(context.folder) if site in honest]
@@ -80,6 +81,8 @@ def attack_messages(context: AuditContext, bounds: Bounds, attack: Inversion, li
         context.progress(what, position / (len(chosen) + 1))
         try:
             ready = prepare(context, bounds, number, site, used)
+        except UnmaskedError:
+            raise
         except LeakageError as reason:
             raise NotTestedError(str(reason)) from reason
         if ready is not None:

@@ -26,6 +26,18 @@ class LeakageError(MedfedError):
     """A recorded update cannot be attacked; the message says why and what would work."""
 
 
+class UnmaskedError(LeakageError):
+    """A masked update has entries that are not masked, and not zero.
+
+    Attributes:
+        entries: their names, sorted.
+    """
+
+    def __init__(self, message: str, entries: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.entries = entries
+
+
 @dataclass(frozen=True, eq=False)
 class Recorded:
     """A message and the weights that it started from.
@@ -67,7 +79,8 @@ def read_recorded(folder: Path, scenario: Scenario, round_number: int, site: str
 
     Raises:
         LeakageError: nothing was recorded, not this round or not of this site; the global weights are not there; the
-            update is masked, or of another architecture. RunFolderError: a file is damaged.
+            update is masked, or of another architecture. UnmaskedError: it is masked in part. RunFolderError: a file
+            is damaged.
     """
     number = round_number if round_number > 0 else scenario.training.rounds + 1 + round_number
     path = _require_there(folder, number, site)
@@ -111,6 +124,13 @@ def _require_there(folder: Path, number: int, site: str) -> Path:
 def _require_not_masked(path: Path, change: Weights, metadata: dict[str, Any], full: Weights) -> None:
     """A masked value is an integer modulo a power of two (Bonawitz et al. 2017) in the place of a real one."""
     masked = [name for name, value in change.items() if name in full and _real(full[name]) and not _real(value)]
+    plain = tuple(sorted(n for n, v in change.items() if n in full and _real(full[n]) and _real(v) and bool(v.any())))
+    if masked and plain:
+        raise UnmaskedError(
+            f"{path}: is masked (secure aggregation) but for {plain[0]} and {len(plain) - 1} further entries, which "
+            "the server sees as they are; install the same medfed at the site",
+            plain,
+        )
     if masked or metadata.get("masked"):
         raise LeakageError(
             f"{path}: is masked (secure aggregation), so that a site's message says nothing by itself; attack what the "

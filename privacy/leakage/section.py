@@ -15,7 +15,8 @@ from privacy.inversion.inverting_gradients import InvertingGradients
 from privacy.inversion.threat import Knowledge
 from privacy.leakage.campaign import Attacked, Bounds, attack_messages, control_trials
 from privacy.leakage.observed import noised
-from privacy.leakage.section_tables import control_table, statistics_table, threat_table, trials_table
+from privacy.leakage.recorded import UnmaskedError
+from privacy.leakage.section_tables import bare_table, control_table, statistics_table, threat_table, trials_table
 from privacy.leakage.statistics import batch_means, told_buffers
 from privacy.leakage.trial import Trial
 from privacy.measures.identification import named
@@ -91,6 +92,8 @@ class GradientInversion:
             controls = control_trials(context, self.bounds, attack, attacked)
         except InversionError as reason:
             raise NotTestedError(f"no attack can serve these updates: {reason}") from reason
+        except UnmaskedError as leak:
+            return _unmasked(leak)
         trials = [message.trial for message in attacked]
         measured = sum(len(trial.scores) for trial in trials)
         control = self._control([control.trial for control in controls])
@@ -110,6 +113,7 @@ class GradientInversion:
                 trials_table(attacked, self.rebuilt_db),
                 control_table(controls),
                 *statistics_table(attacked),
+                *(bare_table(attacked) if noised(context.scenario) else ()),
                 threat_table(attacked, self.bounds.knowledge),
             ),
             not_tested=(*(_UNJUDGED + finding.what for finding in unjudged), *_not_tested(attacked, trials)),
@@ -194,6 +198,26 @@ def _statistics(context: AuditContext, attacked: list[Attacked]) -> list[Finding
             )
         )
     return found
+
+
+def _unmasked(leak: UnmaskedError) -> SectionResult:
+    """What is there to say of an update that secure aggregation masks in part: nothing but that."""
+    number = len(leak.entries)
+    return SectionResult(
+        tried="Recorded updates were opened; they are masked, and should look like noise throughout.",
+        meaning="The server can read a part of single updates, from which it should learn their sum alone.",
+        remedy="Install the same medfed at all sites and at the server, and run the scenario again.",
+        findings=(
+            Finding(
+                what=f"Entries of a masked update that are not masked and not zero: {leak.entries[0]} and others",
+                estimate=census(number, number),
+                threshold=0.0,
+                direction="at_most",
+                kind="census",
+            ),
+        ),
+        not_tested=("whether images can be rebuilt from what is not masked",),
+    )
 
 
 def _not_tested(attacked: list[Attacked], trials: list[Trial]) -> list[str]:

@@ -7,8 +7,11 @@ import numpy as np
 from medfed.audit.results import Cell, Table
 from privacy.inversion.threat import Knowledge
 from privacy.leakage.campaign import Attacked, Control
-from privacy.leakage.statistics import batch_means, relative_error, true_batch_means
+from privacy.leakage.statistics import batch_means, relative_error, told_buffers, true_batch_means
 from privacy.measures.identification import named
+
+_MOST_NAMES = 4
+"""Of entries, in a cell of a table."""
 
 
 def trials_table(attacked: Sequence[Attacked], rebuilt_db: float) -> Table:
@@ -79,6 +82,19 @@ def statistics_table(attacked: Sequence[Attacked]) -> Iterator[Table]:
     if rows:
         columns = ("Round and site", "Layers", "Largest relative error of the batch's mean")
         yield Table(title="What BatchNorm gives away", columns=columns, rows=tuple(rows))
+
+
+def bare_table(attacked: Sequence[Attacked]) -> Iterator[Table]:
+    """Which entries of noised updates carry no noise though they tell something; no table where there are none."""
+    rows = []
+    for message in attacked:
+        told = told_buffers(message.full.model, message.recorded.change)
+        if told:
+            recorded = message.recorded
+            rows.append((f"{recorded.round}, {recorded.site}", len(told), ", ".join(told[:_MOST_NAMES])))
+    if rows:
+        columns = ("Round and site", "Entries", f"The first {_MOST_NAMES}")
+        yield Table(title="What has no noise in a noised update", columns=columns, rows=tuple(rows))
 
 
 def threat_table(attacked: Sequence[Attacked], knowledge: Knowledge) -> Table:

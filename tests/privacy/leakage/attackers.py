@@ -46,11 +46,12 @@ class Descent:
     precision: ClassVar[Literal["float32", "float64"]] = "float32"
 
     total_variation: float = 0.2
+    iterations: int = 150
 
     def __call__(self, search: Search, generator: torch.Generator) -> None:
         images, labels = search.start(1, generator)
         terms = Terms(total_variation=self.total_variation)
-        descend(search, images, labels, lambda done: terms, iterations=300, step=0.05, signed=False)
+        descend(search, images, labels, lambda done: terms, iterations=self.iterations, step=0.05, signed=False)
 
 
 @plugin
@@ -59,3 +60,24 @@ class Flat:
 
     def __call__(self, task: Task) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(task.image_size**2, task.num_outputs))
+
+
+@plugin
+class Convolutions:
+    """Two strided convolutions with sigmoids and a linear layer, after the LeNet of Zhu et al. (NeurIPS 2019)."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("classification",)
+
+    width: int = 12
+
+    def __call__(self, task: Task) -> nn.Module:
+        """Build the module."""
+        side = -(-task.image_size // 2)
+        return nn.Sequential(
+            nn.Conv2d(task.channels, self.width, 5, stride=2, padding=2),
+            nn.Sigmoid(),
+            nn.Conv2d(self.width, self.width, 5, padding=2),
+            nn.Sigmoid(),
+            nn.Flatten(),
+            nn.Linear(self.width * side**2, task.num_outputs),
+        )

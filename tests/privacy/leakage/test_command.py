@@ -1,14 +1,18 @@
 """``medfed privacy attack`` over a run of seconds. Oracles: files that it writes; exit codes; one line per fault."""
 
 import json
+import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from matplotlib.image import imread
 
 from medfed import cli
 from medfed.config import parse_scenario
+from medfed.params import load_metadata, load_weights, save_weights
 from privacy.leakage.cli import _ended_by_ctrl_c
 from simulations.run import simulate
 from tests.simulations.conftest import TINY
@@ -65,6 +69,60 @@ def test_bad_input_is_one_line(
     shown = capsys.readouterr().err
     assert message in shown
     assert len(shown.splitlines()) == 1
+
+
+def _masked(folder: Path) -> None:
+    _rewrite(folder, lambda value: (value * 2**20).to(torch.int32))
+
+
+def _without_global(folder: Path) -> None:
+    (folder / "recorded" / "1" / "global.weights.safetensors").unlink()
+
+
+def _of_another_width(folder: Path) -> None:
+    _rewrite(folder, lambda value: torch.cat([value, value]))
+
+
+def _of_integers(folder: Path) -> None:
+    """An update that was written as whole numbers, as images of a camera are."""
+    _rewrite(folder, lambda value: value.to(torch.uint8))
+
+
+def _of_another_model(folder: Path) -> None:
+    path = folder / "scenario.toml"
+    path.write_text(path.read_text().replace("width = 4", "width = 5"))
+
+
+def _rewrite(folder: Path, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    path = folder / "recorded" / "1" / "site-01.safetensors"
+    save_weights(path, {n: change(v) for n, v in load_weights(path).items()}, load_metadata(path))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_masked, "is masked (secure aggregation)"),
+        (_without_global, "the global weights of round 1 are missing"),
+        (_of_another_width, "the update does not fit the scenario's model"),
+        (_of_integers, "is masked (secure aggregation)"),
+        (_of_another_model, "model.safetensors: is damaged"),
+    ],
+)
+def test_a_recording_that_cannot_be_attacked_is_one_line(
+    run: Path,
+    spoil: Callable[[Path], None],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / run.name
+    shutil.copytree(run, folder, ignore=shutil.ignore_patterns("audit"))
+    spoil(folder)
+    assert call(str(folder), "--site", "site-01", "--round", "1") == 2
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert len(shown.splitlines()) == 1
+    assert not (folder / "audit").exists()
 
 
 def test_a_folder_that_is_no_run_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,9 +15,9 @@ from medfed.audit.tables import costs
 from medfed.audit.verdicts import clopper_pearson
 from medfed.params import load_metadata, load_weights, save_weights
 from medfed.registry import table
-from privacy.leakage.costs import DOUBLE_BACKWARD
+from privacy.leakage.costs import DOUBLE_BACKWARD, EVALUATION
 from privacy.leakage.section import GradientInversion
-from tests.privacy.leakage.attackers import Blind, Descent, Dictionary
+from tests.privacy.leakage.attackers import Blind, Dictionary
 from tests.privacy.leakage.recorded_run import SITES, recorded_run, scenario_of
 
 LOOSE = {"max_named": 0.99, "max_rebuilt": 0.99}
@@ -75,16 +75,6 @@ def test_naming_may_stand_for_the_psnr_and_then_images_are_not_judged(tmp_path: 
     assert suffices == any("did not reach its PSNR" in said for said in result.not_tested)
 
 
-@pytest.mark.parametrize(("total_variation", "strong"), [(0.0, True), (0.2, False)])
-def test_a_total_variation_of_one_fifth_is_too_weak(tmp_path: Path, total_variation: float, strong: bool) -> None:
-    """The same descent without it is strong enough; with it nothing passes."""
-    fields = {"inversion": Descent(total_variation=total_variation), "updates": 1, "control_images": 1, **LOOSE}
-    result = measure(tmp_path, fields, model={"name": "tests.privacy.leakage.attackers:Flat"})
-    assert result.positive_control.holds is strong
-    assert result.verdict != "PASS"
-    assert strong or result.verdict == "INCONCLUSIVE"
-
-
 def test_noise_stops_an_attack_that_its_control_shows_to_be_strong(tmp_path: Path) -> None:
     context = recorded_run(tmp_path, scenario_of(**NOISED), rounds=(1,))
     add_noise(tmp_path)
@@ -116,6 +106,29 @@ def test_statistics_beside_noise_are_flagged(tmp_path: Path, planted: bool) -> N
     *_, finding = result.findings
     assert "have no noise" in finding.what
     assert (finding.estimate.value > 0, finding.verdict) == (planted, "FAIL" if planted else "PASS")
+    named = [table for table in result.tables if table.title == "What has no noise in a noised update"]
+    assert bool(named) is planted
+    if planted:
+        assert result.verdict == "FAIL"
+        assert all("running_mean" in str(row[-1]) for row in named[0].rows)
+
+
+def test_an_entry_that_was_not_masked_is_flagged(tmp_path: Path) -> None:
+    """Secure aggregation that forgets the running statistics; and one that masks all of an update."""
+    context = recorded_run(tmp_path, scenario_of(**NORMED), rounds=(1,))
+    for site in SITES:
+        path = tmp_path / "recorded" / "1" / f"{site}.safetensors"
+        masked = {n: v if "running_" in n else v.to(torch.int32) for n, v in load_weights(path).items()}
+        save_weights(path, masked, load_metadata(path))
+    result = GradientInversion(inversion=Blind())(context)
+    (finding,) = result.findings
+    assert (finding.verdict, result.verdict) == ("FAIL", "FAIL")
+    assert "running_mean" in finding.what
+    for site in SITES:
+        path = tmp_path / "recorded" / "1" / f"{site}.safetensors"
+        save_weights(path, {n: v.to(torch.int32) for n, v in load_weights(path).items()}, load_metadata(path))
+    with pytest.raises(NotTestedError, match="is masked"):
+        GradientInversion(inversion=Blind())(context)
 
 
 def test_steps_beyond_reach_are_said(tmp_path: Path) -> None:
@@ -150,11 +163,12 @@ def test_the_same_seed_gives_the_same_result(tmp_path: Path) -> None:
 
 
 def test_a_budget_makes_it_cheaper_and_nothing_recorded_costs_nothing(tmp_path: Path) -> None:
-    """By hand: evaluations x images x passes; every next setting costs less."""
+    """By hand: iterations x (updates and controls, and images x passes); every next setting costs less."""
     context = recorded_run(tmp_path, scenario_of(), rounds=(1,))
     cost = costs()["gradient_inversion"]
     plain = GradientInversion(updates=2, slots=4, control_images=2, max_iterations=10)
-    assert cost.seconds(plain, context) == pytest.approx(10 * 10 * DOUBLE_BACKWARD * pass_seconds(context))
+    by_hand = 10 * (4 * EVALUATION + 10 * DOUBLE_BACKWARD * pass_seconds(context))
+    assert cost.seconds(plain, context) == pytest.approx(by_hand)
     made = [GradientInversion(), *(GradientInversion(**cheaper) for cheaper in cost.cheaper)]
     seconds = [cost.seconds(section, context) for section in made]
     assert seconds == sorted(seconds, reverse=True)

@@ -1,0 +1,1 @@
+"""What recorded updates give away, and what defences change in that."""
