@@ -12,7 +12,7 @@ LOG := $(VENV)/install.log
 PEERS_LOG := $(PEERS)/install.log
 EXTRAS := ".[dev,ray]"  # in a variable: a comma would end an argument of call
 SCENARIOS := nuclei-unet pneumonia-cnn
-QUICK := 60s  # of an audit at the end of the demo, by counting: see docs/audit.md
+QUICK := 50s  # of an audit at the end of the demo, by counting: see docs/audit.md
 
 # One thread per process: results do not depend on the number of cores, and worker processes do not fight for them.
 export OMP_NUM_THREADS ?= 1
@@ -27,7 +27,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # $(call pip,PYTHON,LOG,ARGUMENTS): quiet, with the end of the log where it fails.
 pip = $(1) -m pip install --no-input $(3) >> $(2) 2>&1 || { tail -n 30 $(2); echo "make: pip failed; the whole log is $(2)" >&2; exit 1; }
 
-.PHONY: help setup demo test check format peers results chaos noniid clean browser
+.PHONY: help setup demo test check format peers results chaos kills noniid clean browser
 
 help:
 	@echo "make setup    create .venv and install the pinned dependencies"
@@ -39,6 +39,7 @@ help:
 	@echo "make results  run the bundled scenarios over three seeds (rewrites the end of docs/results.md), the engine benchmarks and the poisoning matrix (hours, resumable)"
 	@echo "make noniid   tune every strategy on three non-IID data sets, run the choice over three seeds, rewrite its section of docs/results.md"
 	@echo "make chaos    kill a short run 50 times with signal 9, and see that every one ends with the same bits"
+	@echo "make kills    kill a site with signal 9 at 50 moments of its releases, and see that its ledger never says less than what left"
 	@echo "make clean    remove .venv, .venv-peers and every cache; runs/ stays"
 
 setup: $(STAMP)
@@ -134,6 +135,9 @@ noniid: setup
 
 chaos: setup
 	@$(BIN)/python -m simulations.benchmarks.chaos
+
+kills: setup
+	@$(BIN)/python -m simulations.benchmarks.ledger_kills --kills 50
 
 clean:
 	rm -rf $(VENV) $(PEERS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.fab

@@ -13,7 +13,7 @@ from medfed.messages import Request
 from medfed.models.initial import trained_entries
 from medfed.training.local import Correction, LocalResult
 from medfed.types import ImageSet
-from privacy.mechanisms.contract import SiteMechanism, TrainingMechanism
+from privacy.mechanisms.contract import SharedMechanism, SiteMechanism, TrainingMechanism
 from privacy.noise import seeded_normal, system_normal
 from privacy.training.local import train_private
 from privacy.training.randomness import seeded_randomness, system_randomness
@@ -27,12 +27,16 @@ def protected(outcome: Outcome, request: Request, context: Context) -> Outcome:
     """
     scenario = request.scenario
     mechanism = scenario.privacy.mechanism
-    if not isinstance(mechanism, SiteMechanism):
+    if not isinstance(mechanism, SiteMechanism | SharedMechanism):
         return outcome
     seeded = seeded_normal(scenario.seed, site_name(context, scenario), request.round, "privacy")
     normal = seeded if is_simulated(context) else system_normal
-    shared = {name: outcome.change[name] for name in request.weights}
-    return replace(outcome, change=outcome.change | mechanism.protect(shared, trained_entries(scenario), normal))
+    shared, trained = {name: outcome.change[name] for name in request.weights}, trained_entries(scenario)
+    if isinstance(mechanism, SharedMechanism):
+        noised = mechanism.share(shared, trained, scenario.num_asked, normal)
+    else:
+        noised = mechanism.protect(shared, trained, normal)
+    return replace(outcome, change=outcome.change | noised)
 
 
 def private_trainer(request: Request, context: Context) -> Trainer | None:

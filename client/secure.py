@@ -21,8 +21,9 @@ from medfed.files import file_name, replacing
 from medfed.messages import Request
 from medfed.params import flatten
 from medfed.types import Update
+from privacy.mechanisms.contract import SharedMechanism
 from privacy.secure_aggregation import site, wire
-from privacy.secure_aggregation.quantisation import Steps, encode
+from privacy.secure_aggregation.quantisation import encode, steps_of
 from privacy.secure_aggregation.site import Advertised, Masked, Shared
 
 _STATE = pydantic.TypeAdapter[Any](Advertised | Shared | Masked)
@@ -68,9 +69,10 @@ def masked(
     weight = federation.strategy.weight(update)
     if weight != int(weight):
         raise SiteError(f"secure aggregation: expected a weight that is a whole number, got {weight}")
-    settings = federation.secure_aggregation
+    settings, mechanism = federation.secure_aggregation, request.scenario.privacy.mechanism
+    step = mechanism.step if isinstance(mechanism, SharedMechanism) else None
     values = flatten({name: update.tensors[name] for name in request.weights}).numpy()
-    vector = encode(values, int(weight), Steps(settings.bits, settings.clip, asked.levels))
+    vector = encode(values, int(weight), steps_of(settings.bits, settings.clip, asked.levels, step))
     next_state, total = site.mask(state, asked.letters, vector)
     _save(file, next_state)  # before it leaves: a second vector under these masks would show their difference
     return wire.put_vector(total, seconds)

@@ -89,6 +89,11 @@ class Scenario(Section):
         return _without(self.federation.sites, self.federation.leave_out)
 
     @property
+    def num_asked(self) -> int:
+        """How many sites are asked in a round."""
+        return min(self.federation.sites_per_round or len(self.training_sites), len(self.training_sites))
+
+    @property
     def malicious_sites(self) -> tuple[str, ...]:
         """The adversary's sites, sorted: those named, or so many of ``training_sites`` drawn by the seed."""
         chosen = self.adversary.sites

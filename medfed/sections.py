@@ -135,14 +135,15 @@ class EvaluationConfig(Section):
     """``[evaluation]``: ``every`` so many rounds on validation data; intervals from ``resamples`` bootstraps.
 
     ``patience`` ends the rounds after so many evaluations in a row without a better mean of the headline metric over
-    the sites that both rounds have (0: never). ``keep`` says which round's weights become the model: the ``last``, or
-    the ``best`` by that mean.
+    the sites that both rounds have (0: never). ``keep`` says which round's weights become the model: the ``last``, the
+    ``best`` by that mean, or an ``average`` over the rounds, in which each counts ``decay`` times what the next does.
     """
 
     headline: Literal["auroc", "balanced_accuracy", "accuracy", "dice", "iou"] | None = None
     every: int = Field(default=1, ge=1)
     patience: int = Field(default=0, ge=0)
-    keep: Literal["last", "best"] = "last"
+    keep: Literal["last", "best", "average"] = "last"
+    decay: float = Field(default=0.9, ge=0.0, lt=1.0)
     resamples: int = Field(default=1000, ge=100)
     batch_size: int = Field(default=64, ge=1)
 

@@ -10,9 +10,13 @@ from typing import Literal
 
 from privacy.accountants import TIGHTEST
 from privacy.accountants.contract import Accountant, Composition, Steps
+from privacy.accountants.rdp import Rdp
 
 Unit = Literal["record", "patient", "site"]
 """Whose presence is hidden."""
+
+_DISCRETE = "discrete_gaussian"
+_KNOWN = ("gaussian", _DISCRETE)
 
 Relation = Literal["add_remove", "replace"]
 """Neighbours: one unit more or less (its contribution is there, or zero), or one with other data."""
@@ -23,7 +27,8 @@ class Release:
     """One release.
 
     Attributes:
-        mechanism: how it was noised; ``gaussian``: the query plus N(0, (noise_multiplier x sensitivity)^2).
+        mechanism: how it was noised; ``gaussian``: the query plus N(0, (noise_multiplier x sensitivity)^2);
+            ``discrete_gaussian``: integers plus a sum of such noise on integers, of that variance.
         sensitivity: how far one unit moves the query at most, in Euclidean norm, under ``relation``.
         noise_multiplier: standard deviation of the noise / sensitivity.
         sampling_rate: probability with which a unit is in the query, by a coin of its own (Poisson), unknown to those
@@ -64,11 +69,16 @@ def replaced(release: Release) -> Release:
 def total_epsilon(releases: Iterable[Release], delta: float, accountant: Accountant = TIGHTEST) -> float:
     """Epsilon at ``delta`` of all ``releases`` together, which concern the same units; 0 where there is none.
 
+    Noise on integers is bounded by a Gaussian in Renyi divergences alone, so that these account for it, whichever
+    ``accountant`` is asked for.
+
     Raises:
         ValueError: a release is of a mechanism that is not known, or units or relations are mixed.
         ScenarioError: ``accountant`` cannot account for it.
     """
-    return accountant(composition(releases), delta)
+    found = tuple(releases)
+    on_integers = any(release.mechanism == _DISCRETE for release in found)
+    return (Rdp() if on_integers else accountant)(composition(found), delta)
 
 
 def composition(releases: Iterable[Release]) -> Composition:
@@ -89,5 +99,5 @@ def composition(releases: Iterable[Release]) -> Composition:
 
 
 def _require_known(release: Release) -> None:
-    if release.mechanism != "gaussian":
+    if release.mechanism not in _KNOWN:
         raise ValueError(f"expected a Gaussian release, got {release}: it cannot be accounted for here")

@@ -34,6 +34,7 @@ class Setting:
         num_values: trained values that travel.
         delta: at which epsilon is stated.
         replayable: the noise is of the scenario's seed.
+        summed: nobody but a site sees its update, noised or not.
     """
 
     mechanism: str
@@ -45,6 +46,7 @@ class Setting:
     num_values: int
     delta: float
     replayable: bool
+    summed: bool = False
 
 
 def statement(releases: Sequence[Release], setting: Setting) -> PrivacyStatement:
@@ -55,11 +57,18 @@ def statement(releases: Sequence[Release], setting: Setting) -> PrivacyStatement
         noise_multiplier=releases[0].noise_multiplier,
         guarantees=guarantees,
         trusted=setting.trusted,
-        covered="each site's update, and the global model of every round" if setting.at_sites else _COVERED_MODEL,
+        covered=_covered(setting),
         not_covered=_not_covered(setting),
         replayable=setting.replayable,
         sentence=_sentence(guarantees[0], setting),
-        outlook=_outlook(len(releases), setting),
+        outlook=site_outlook(
+            len(releases),
+            setting.num_rounds,
+            setting.num_sites,
+            noise_share=setting.noise_share,
+            num_values=setting.num_values,
+            delta=setting.delta,
+        ),
     )
 
 
@@ -93,7 +102,11 @@ def _of_site(
     return SiteGuarantee(unit=unit, epsilon=epsilon, delta=delta, releases=len(releases), sentence=sentence)
 
 
-_COVERED_MODEL = "the global model of every round"
+def _covered(setting: Setting) -> str:
+    if not setting.at_sites:
+        return "the global model of every round"
+    seen = "the sum of each round's updates" if setting.summed else "each site's update"
+    return f"{seen}, and the global model of every round"
 
 
 def _guarantee(releases: Sequence[Release], delta: float) -> Guarantee:
@@ -129,15 +142,26 @@ def _sentence(found: Guarantee, setting: Setting) -> str:
     )
 
 
-def _outlook(num_releases: int, setting: Setting) -> str:
-    """What the noise for a useful epsilon would do to the mean."""
-    multiplier = noise_multiplier(USEFUL_EPSILON, setting.delta, num_releases)
-    length = multiplier * setting.noise_share * math.sqrt(setting.num_values)
+def site_outlook(
+    num_releases: int, num_rounds: int, num_sites: int, *, noise_share: float, num_values: int, delta: float
+) -> str:
+    """What the noise that hides a whole site with a useful epsilon would do to the mean.
+
+    Args:
+        num_releases: of the site that takes part most often.
+        num_rounds: of the run.
+        num_sites: that are asked in a round.
+        noise_share: standard deviation of the noise on the mean / (noise multiplier x bound).
+        num_values: trained values that travel.
+        delta: at which epsilon is stated.
+    """
+    multiplier = noise_multiplier(USEFUL_EPSILON, delta, num_releases)
+    length = multiplier * noise_share * math.sqrt(num_values)
     needed = (
         f"Epsilon {USEFUL_EPSILON:g} over {num_releases} releases would need noise of norm {length:.3g} times the "
-        f"bound in every round, on a mean of updates that is no longer than the bound ({setting.num_sites} sites a "
-        f"round, {setting.num_values:,} parameters)"
+        f"bound in every round, on a mean of updates that is no longer than the bound ({num_sites} sites a "
+        f"round, {num_values:,} parameters)"
     )
-    if length > math.sqrt(setting.num_rounds):
+    if length > math.sqrt(num_rounds):
         return f"{needed}. That is hopeless: even if all updates agreed in every round, their sum would be shorter."
     return f"{needed}."

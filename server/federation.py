@@ -30,7 +30,7 @@ from server.round_state import Federation, Outcome
 from server.rounds import run_round
 from server.scenario_checks import check_federation
 from server.secure import cut_warnings
-from server.stopping import best_round, is_over, mean_validation
+from server.stopping import is_over, kept_weights, mean_validation
 from server.summary import summarize
 
 
@@ -158,7 +158,7 @@ def _train(grid: Grid, scenario: Scenario, folder: RunFolder, progress: Progress
     federation = Federation(grid, scenario, progress.roster, folder, folder.run_id(), progress.simulated)
     while not is_over(scenario, progress.rounds):
         _advance(federation, progress, len(progress.rounds) + 1)
-    if scenario.evaluation.keep == "best" and progress.best:
+    if scenario.evaluation.keep != "last" and progress.best:
         progress.weights = progress.best
     progress.tests, progress.test_bytes = _final_tests(federation, progress)
 
@@ -197,8 +197,7 @@ def _commit(federation: Federation, progress: Progress, outcome: Outcome, second
     scenario, folder = federation.scenario, federation.folder
     result, state = outcome.result.model_copy(update={"seconds": seconds}), outcome.state
     weights, rounds = progress.weights | outcome.weights, [*progress.rounds, result]
-    is_best = scenario.evaluation.keep == "best" and best_round(scenario, rounds) == result.round
-    best = weights if is_best else progress.best
+    best = kept_weights(scenario, progress.best, weights, rounds)
     unstacked = (*progress.unstacked, result.round) if outcome.unstacked else progress.unstacked
     folder.add_round(result)
     folder.checkpoint(scenario, Checkpoint(result.round, weights, state, best, unstacked))

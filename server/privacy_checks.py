@@ -12,6 +12,7 @@ from privacy.ledger.budget import UNITS
 from privacy.mechanisms.contract import ServerMechanism, TrainingMechanism
 from privacy.training.scenario import model_misfit
 from robustness.aggregation.contract import StreamingAggregator
+from server.secure_checks import check_shared_noise
 
 
 def check_privacy(scenario: Scenario, model: nn.Module) -> None:
@@ -29,6 +30,7 @@ def check_privacy(scenario: Scenario, model: nn.Module) -> None:
         for misfit in (
             *_at_the_server(scenario),
             *_of_the_ledger(scenario),
+            *check_shared_noise(scenario),
             *_anywhere(scenario),
             *found(scenario, model),
         ):
@@ -111,6 +113,11 @@ def _of_training(scenario: Scenario, model: nn.Module) -> Iterator[str]:
         yield (
             f'key "training.precision": gradients of single images gain nothing from {training.precision}; '
             'expected "float32"'
+        )
+    if scenario.privacy.mechanism.multiplicity > 1 and not training.transforms:
+        yield (
+            'key "privacy.mechanism.multiplicity": averages over augmentations of an image, and there are none; '
+            "expected 1, or training.transforms"
         )
     yield from _of_the_loss(scenario)
     if misfit := model_misfit(scenario, model):

@@ -15,7 +15,7 @@ from medfed.registry import name_of
 from medfed.results import PrivacyStatement
 from medfed.types import Update, Weights
 from privacy.clipping import clip_factor
-from privacy.mechanisms.contract import ClippedSum, ServerMechanism, TrainingMechanism
+from privacy.mechanisms.contract import ClippedSum, ServerMechanism, SharedMechanism, TrainingMechanism
 from privacy.noise import Normal
 from privacy.release import Release, total_epsilon
 from privacy.statement import Setting, site_guarantees, statement
@@ -83,7 +83,7 @@ def expected_weight(weights: Mapping[str, float], num_asked: int) -> float:
 
 def asked_per_round(scenario: Scenario) -> int:
     """How many sites are asked in a round."""
-    return min(scenario.federation.sites_per_round or len(scenario.training_sites), len(scenario.training_sites))
+    return scenario.num_asked
 
 
 def releases(scenario: Scenario, infos: Infos, asked: Asked) -> list[Release]:
@@ -185,6 +185,7 @@ def privacy_statement(
         num_values=num_values,
         delta=scenario.privacy.delta,
         replayable=replayable,
+        summed=isinstance(mechanism, SharedMechanism),
     )
     return _with_sites(statement(found, setting), scenario, infos, asked)
 
@@ -202,6 +203,7 @@ def _of_training(
         backend=backend_of(scenario),
         batch_size=scenario.training.batch_size,
         site=site,
+        num_sites=asked_per_round(scenario),
         num_values=num_values,
         delta=scenario.privacy.delta,
         accountant=scenario.privacy.accountant,
@@ -220,7 +222,13 @@ def _with_sites(found: PrivacyStatement, scenario: Scenario, infos: Infos, asked
 
 
 def _noise_share(scenario: Scenario, infos: Infos) -> float:
-    """Standard deviation of the weighted mean of independent noise of deviation 1 at the sites that are asked."""
+    """Standard deviation of the weighted mean of independent noise at the sites that are asked.
+
+    It is that of a site / the noise multiplier that is accounted for; where sites share it, so much less at each.
+    """
+    mechanism = scenario.privacy.mechanism
+    if isinstance(mechanism, SharedMechanism):
+        return 1.0 / (asked_per_round(scenario) * math.sqrt(mechanism.honest))
     weights = list(stated_weights(scenario, infos).values()) or [1.0]
     squares = sum(weight * weight for weight in weights) / len(weights)
     return math.sqrt(squares / asked_per_round(scenario)) / (sum(weights) / len(weights))

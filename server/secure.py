@@ -22,16 +22,18 @@ from medfed.models.initial import trained_entries
 from medfed.params import group, num_values, prefixed, unflatten
 from medfed.results import Failure, RoundResult, SiteRound
 from medfed.training.local import steps_per_round
+from privacy.mechanisms.contract import SharedMechanism
 from privacy.secure_aggregation import server as protocol
 from privacy.secure_aggregation import wire
 from privacy.secure_aggregation.masks import Ring
-from privacy.secure_aggregation.quantisation import NUM_COUNTS, Opened, Steps, decode, steps_for
+from privacy.secure_aggregation.quantisation import NUM_COUNTS, Opened, Steps, decode, steps_for, steps_of
 from privacy.secure_aggregation.server import Session
 from privacy.secure_aggregation.site import PublicKeys
 from server.exchange import Fault, exchange, window_size
 from server.private import stated_weights
 from server.quorum import naming_failures
 from server.round_state import AGGREGATOR, STRATEGY, Federation, OpenRound
+from server.secure_checks import least_honest
 from server.strategies.contract import Aggregate
 
 _WINDOW = 64  # messages of a few kilobytes
@@ -74,8 +76,11 @@ class _Stage:
         settings = scenario.federation.secure_aggregation
         weights = {site: int(weight) for site, weight in stated_weights(scenario, infos).items()}
         steps = steps_for(settings.bits, settings.clip, sum(weights[site] for site in sites))
+        mechanism = scenario.privacy.mechanism
+        if isinstance(mechanism, SharedMechanism):
+            steps = steps_of(steps.bits, steps.clip, steps.levels, mechanism.step)
         session = self._keys(sites)
-        least = settings.least_sites(len(session.keys))
+        least = max(settings.least_sites(len(session.keys)), least_honest(scenario))
         letters = self._letters(session)
         _require(least, len(letters), "shared keys")
         total = self._masked(session, letters, steps)

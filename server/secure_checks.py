@@ -1,5 +1,6 @@
 """What ``federation.secure_aggregation`` needs of a scenario: that nobody needs the update of a single site."""
 
+import math
 from collections.abc import Iterator
 
 from torch import nn
@@ -9,7 +10,11 @@ from medfed.errors import QuorumError, ScenarioError
 from medfed.models.initial import personal_entries
 from medfed.registry import name_of, table
 from medfed.rng import numpy_generator
-from privacy.mechanisms.contract import ServerMechanism
+from privacy.mechanisms.contract import ServerMechanism, SharedMechanism
+from server.private import asked_per_round
+
+_MOST_SITES = 1000
+"""Clip and noise of 9 deviations are 2^18 x (1 + 9 / sqrt(sites)) steps at most, of the 2^31 / sites that there are."""
 
 
 def check_secure_aggregation(scenario: Scenario, model: nn.Module) -> None:
@@ -29,6 +34,15 @@ def check_secure_aggregation(scenario: Scenario, model: nn.Module) -> None:
             scenario.federation.secure_aggregation.degree(_fewest_at_once(scenario))
         except QuorumError as error:
             raise ScenarioError(f'key "federation.secure_aggregation": {error}') from error
+
+
+def least_honest(scenario: Scenario) -> int:
+    """How many sites must deliver so that enough noise is in the sum; 0 where sites do not share it."""
+    mechanism, settings = scenario.privacy.mechanism, scenario.federation.secure_aggregation
+    if not isinstance(mechanism, SharedMechanism):
+        return 0
+    asked = asked_per_round(scenario)
+    return mechanism.least_delivered(asked, math.floor(settings.colluding * asked))
 
 
 def _fewest_at_once(scenario: Scenario) -> int:
@@ -56,6 +70,32 @@ def _of_the_rules(scenario: Scenario) -> Iterator[str]:
     if isinstance(scenario.privacy.mechanism, ServerMechanism):
         name = name_of("mechanism", scenario.privacy.mechanism)
         yield f'key "privacy.mechanism": {name} clips single updates at the server; expected one that sites apply'
+
+
+def check_shared_noise(scenario: Scenario) -> Iterator[str]:
+    """What noise that sites share needs: that nobody sees a single update, and that all sites weigh the same."""
+    if not isinstance(scenario.privacy.mechanism, SharedMechanism):
+        return
+    name, federation = name_of("mechanism", scenario.privacy.mechanism), scenario.federation
+    if not federation.secure_aggregation.is_on:
+        yield (
+            f'key "privacy.mechanism": {name} noises the sum, so that nobody may see single updates; expected '
+            'federation.secure_aggregation = { name = "secagg_plus" }, or mechanism "local"'
+        )
+        return
+    asked = asked_per_round(scenario)
+    if getattr(federation.strategy, "weighting", "uniform") != "uniform":
+        yield (
+            f'key "federation.strategy.weighting": {name} shares the noise equally, and would have to be scaled to the '
+            'heaviest site; expected "uniform"'
+        )
+    if (needed := least_honest(scenario)) > asked:
+        yield (
+            f'key "privacy.mechanism.honest": {scenario.privacy.mechanism.honest:g} of {asked} sites beside the '
+            f"colluding ones are {needed}; expected a smaller share, or secure_aggregation.colluding = 0.0"
+        )
+    if federation.secure_aggregation.bits == 32 and asked > _MOST_SITES:
+        yield f'key "federation.secure_aggregation.bits": {asked} sites\' noise needs more room; expected 64'
 
 
 def _of_the_run(scenario: Scenario) -> Iterator[str]:

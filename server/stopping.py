@@ -1,9 +1,15 @@
-"""Early stopping: when more rounds no longer help on validation data, and which round was the best."""
+"""When more rounds no longer help on validation data, and which weights become the model: a round's, or an average.
+
+An average over the rounds is made of the global weights alone: where these are private, it is too, and costs nothing.
+"""
 
 from collections.abc import Sequence
 
+from torch import Tensor
+
 from medfed.config import Scenario
 from medfed.results import RoundResult
+from medfed.types import Weights
 from server.quorum import required
 
 
@@ -71,6 +77,24 @@ def is_over(scenario: Scenario, rounds: Sequence[RoundResult]) -> bool:
     return patience > 0 and stale_evaluations(scenario, rounds) >= patience
 
 
+def kept_weights(scenario: Scenario, before: Weights, weights: Weights, rounds: Sequence[RoundResult]) -> Weights:
+    """What becomes the model if the last of ``rounds`` is the last at all; empty: that round's weights.
+
+    The average is exponential and begins with the first round: after t rounds a weight is (1 - d) x + d a, with
+    d = min(``decay``, (1 + t) / (10 + t)), as De et al. (arXiv:2204.13650, section 3.1) have it from TensorFlow.
+    """
+    if scenario.evaluation.keep == "average":
+        done = len(rounds)
+        decay = min(scenario.evaluation.decay, (1.0 + done) / (10.0 + done)) if before else 0.0
+        return {name: _mixed(before.get(name, value), value, decay) for name, value in weights.items()}
+    is_best = scenario.evaluation.keep == "best" and best_round(scenario, rounds) == rounds[-1].round
+    return weights if is_best else before
+
+
+def _mixed(average: Tensor, value: Tensor, decay: float) -> Tensor:
+    return average.lerp(value, 1.0 - decay) if value.is_floating_point() else value
+
+
 def notes(scenario: Scenario, rounds: Sequence[RoundResult]) -> list[str]:
     """What a reader must know: that the rounds ended early, and whose round's model is kept."""
     found, total, metric = [], scenario.training.rounds, scenario.headline
@@ -86,6 +110,8 @@ def notes(scenario: Scenario, rounds: Sequence[RoundResult]) -> list[str]:
             if best is None
             else f"the model is that of round {best}, the best by validation {metric} (evaluation.keep)"
         )
+    if scenario.evaluation.keep == "average":
+        found.append("the model is an average over the rounds, whose validation is each round's own (evaluation.keep)")
     if best is not None and (scenario.evaluation.keep == "best" or scenario.evaluation.patience):
         found += _unequal(rounds, metric)
     return found

@@ -10,7 +10,7 @@ from privacy.canaries.noise_audit import audit_noise
 from privacy.canaries.one_run import audit_one_run
 from privacy.canaries.release import release_canaries
 from privacy.gaussian import gaussian_epsilon
-from privacy.mechanisms.contract import ServerMechanism, SiteMechanism, TrainingMechanism
+from privacy.mechanisms.contract import ServerMechanism, SharedMechanism, SiteMechanism, TrainingMechanism
 
 
 class Evidence(NamedTuple):
@@ -21,7 +21,7 @@ class Evidence(NamedTuple):
 
 
 def canary_evidence(
-    mechanism: ServerMechanism | SiteMechanism | TrainingMechanism,
+    mechanism: ServerMechanism | SiteMechanism | SharedMechanism | TrainingMechanism,
     delta: float,
     num_canaries: int,
     generator: np.random.Generator,

@@ -13,7 +13,14 @@ from numpy import ndarray
 
 from medfed.types import Weights
 from privacy.clipping import clip
-from privacy.mechanisms.contract import ClippedSum, Mechanism, ServerMechanism, SiteMechanism, TrainingMechanism
+from privacy.mechanisms.contract import (
+    ClippedSum,
+    Mechanism,
+    ServerMechanism,
+    SharedMechanism,
+    SiteMechanism,
+    TrainingMechanism,
+)
 from privacy.noise import Normal
 from privacy.release import Release
 
@@ -36,7 +43,7 @@ class CanaryRelease(NamedTuple):
 
 
 def release_canaries(
-    mechanism: ServerMechanism | SiteMechanism | TrainingMechanism, included: Taken, normal: Normal
+    mechanism: ServerMechanism | SiteMechanism | SharedMechanism | TrainingMechanism, included: Taken, normal: Normal
 ) -> CanaryRelease:
     """What one round (one step, where steps are noised) releases along every canary, included or not.
 
@@ -55,6 +62,8 @@ def release_canaries(
     claim = mechanism.release(1, 1.0) if isinstance(mechanism, Mechanism) else None
     if claim is None:
         raise ValueError(f"there is no claim to test: {mechanism}")
+    if isinstance(mechanism, SharedMechanism):
+        return _shared(mechanism, claim, included, normal)
     return _sites(mechanism, claim, included, normal)
 
 
@@ -72,6 +81,18 @@ def _round(mechanism: ServerMechanism, included: Taken, normal: Normal) -> Canar
     clipped = ClippedSum({_NAME: total}, 0, len(sent), 1.0, float(number), number)
     released = mechanism.noisy_mean(clipped, {}, normal)[0][_NAME]
     return CanaryRelease(released.double().numpy() / (bound * clipped.largest_share), mechanism.noise_multiplier)
+
+
+def _shared(mechanism: SharedMechanism, claim: Release, included: Taken, normal: Normal) -> CanaryRelease:
+    """A sum in which the noise of the honest alone is: so many more sites are asked than add theirs."""
+    number = len(included)
+    asked = round(number / mechanism.honest)
+    zero = {_NAME: torch.zeros(number)}
+    total = torch.zeros(number, dtype=torch.float64)
+    for j, taken in enumerate(included):
+        change = _canary(j, number, claim.sensitivity) if taken else zero
+        total += mechanism.share(change, {_NAME}, asked, normal)[_NAME].double()
+    return CanaryRelease(total.numpy() / claim.sensitivity, claim.noise_multiplier)
 
 
 def _sites(mechanism: SiteMechanism, claim: Release, included: Taken, normal: Normal) -> CanaryRelease:

@@ -1,8 +1,8 @@
 """What a mechanism of differential privacy is: who adds which noise to what, and what that releases.
 
-A mechanism of the server noises the sum of clipped updates; one of the sites noises each update before it leaves; one
-of training noises every step of a site's training. All see parameters that are trained, in floating point, and nothing
-else: buffers of a model take no part.
+A mechanism of the server noises the sum of clipped updates; one of the sites noises each update before it leaves, or
+adds a share of the sum's noise; one of training noises every step of a site's training. All see parameters that are
+trained, in floating point, and nothing else: buffers of a model take no part.
 """
 
 from collections.abc import Set
@@ -81,6 +81,43 @@ class SiteMechanism(Protocol):
 
 
 @runtime_checkable
+class SharedMechanism(Protocol):
+    """Noise of which every site adds a share, on integers that nobody but the site sees before they are summed.
+
+    Attributes:
+        honest: share of the sites whose noise is counted on.
+    """
+
+    trusted: ClassVar[str]
+
+    @property
+    def noise_multiplier(self) -> float: ...  # noqa: D102 - of the sum, if all sites add their noise
+
+    @property
+    def honest(self) -> float: ...  # noqa: D102
+
+    @property
+    def step(self) -> float:
+        """What an integer stands for: whatever leaves a site is a multiple of it."""
+        ...
+
+    def share(self, change: Weights, trained: Set[str], num_sites: int, normal: Normal) -> Weights:
+        """What a site puts under its masks in place of ``change``, of the same names: multiples of ``step``.
+
+        Args:
+            change: local minus global values, of all entries that travel.
+            trained: which entries of the model are trained; the others are buffers.
+            num_sites: that are asked in a round, and share the noise.
+            normal: standard normal draws.
+        """
+        ...
+
+    def least_delivered(self, num_sites: int, num_colluding: int) -> int:
+        """How many of ``num_sites`` must deliver before the sum may be opened."""
+        ...
+
+
+@runtime_checkable
 class TrainingMechanism(Protocol):
     """Noise in every step of a site's training, for single images or patients (:mod:`privacy.training`).
 
@@ -90,6 +127,7 @@ class TrainingMechanism(Protocol):
         noise_multiplier: of a step: standard deviation of the noise on the sum / ``clip``.
         backend: how gradients of single images are computed.
         memory_mb: for them, in megabytes.
+        multiplicity: over how many augmentations of an image its gradient is averaged, before anything is clipped.
     """
 
     trusted: ClassVar[str]
@@ -108,6 +146,9 @@ class TrainingMechanism(Protocol):
 
     @property
     def memory_mb(self) -> int: ...  # noqa: D102
+
+    @property
+    def multiplicity(self) -> int: ...  # noqa: D102
 
     def noisy_gradient(self, total: Weights, expected: float, normal: Normal) -> Weights:
         """What the optimizer sees of a step.

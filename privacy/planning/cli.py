@@ -94,7 +94,11 @@ def _check(epsilon: float, delta: float, sites: "list[Planned]") -> None:
 def _accountant(name: str, scenario: "Scenario | None") -> "Accountant":
     from medfed import registry
     from privacy.accountants import TIGHTEST
+    from privacy.accountants.rdp import Rdp
+    from privacy.mechanisms.contract import SharedMechanism
 
+    if scenario and isinstance(scenario.privacy.mechanism, SharedMechanism):
+        return Rdp()  # as :func:`privacy.release.total_epsilon` does, whatever is asked for
     if name:
         found: Accountant = registry.build("accountant", {"name": name})
         return found

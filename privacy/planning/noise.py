@@ -19,14 +19,17 @@ class Schedule:
     Attributes:
         rate: probability with which a unit is in a step; 1: all are.
         num_steps: of a round, each of which is released.
+        honest: share of the noise's variance that is counted on.
     """
 
     rate: float
     num_steps: int
+    honest: float = 1.0
 
     def composition(self, multiplier: float, num_rounds: int) -> Composition:
         """What ``num_rounds`` rounds with this noise release, units added or removed."""
-        return Composition((Steps(multiplier, self.rate, self.num_steps * num_rounds),), replace=False)
+        counted = multiplier * math.sqrt(self.honest)
+        return Composition((Steps(counted, self.rate, self.num_steps * num_rounds),), replace=False)
 
 
 def least_noise(

@@ -6,7 +6,7 @@ from medfed.config import Scenario
 from medfed.data.dataset import open_dataset
 from medfed.data.location import resolve_path
 from medfed.errors import ScenarioError
-from privacy.mechanisms.contract import TrainingMechanism
+from privacy.mechanisms.contract import SharedMechanism, TrainingMechanism
 from privacy.planning.noise import Schedule
 from privacy.release import Unit
 from privacy.training.plan import round_plan
@@ -33,7 +33,8 @@ def planned_sites(scenario: Scenario) -> list[Planned]:
     if not scenario.privacy.is_on:
         raise ScenarioError('key "privacy.mechanism": is "none"; plan with one of: medfed list mechanisms')
     if not isinstance(mechanism, TrainingMechanism):
-        return [Planned("every site", "site", 1, Schedule(1.0, 1))]
+        honest = mechanism.honest if isinstance(mechanism, SharedMechanism) else 1.0
+        return [Planned("every site", "site", 1, Schedule(1.0, 1, honest))]
     if not scenario.data.path:
         raise ScenarioError('key "data.path": is missing; without data, give --rounds, --batch and --num')
     dataset = open_dataset(resolve_path(scenario.data.path), scenario.data, scenario.model_task, scenario.seed)

@@ -63,6 +63,14 @@ def steps_for(bits: int, clip: float, largest_total: int) -> Steps:
     return Steps(bits, clip, levels)
 
 
+def steps_of(bits: int, clip: float, levels: int, step: float | None) -> Steps:
+    """Steps with ``levels`` on either side; where ``step`` is given, of that size, whatever ``clip`` is.
+
+    A mechanism that noises integers says what they stand for, and its noise must not be rounded or cut again.
+    """
+    return Steps(bits, clip if step is None else levels * step, levels)
+
+
 def encode(values: NDArray[np.float32], weight: int, steps: Steps) -> Ring:
     """One site's vector, not masked yet: ``len(values) + 2`` integers.
 

@@ -3,7 +3,8 @@
     g = (sum over the units drawn of clip(G_u, C) + N(0, (z C)^2)) / (q N),    x <- optimizer(x, g)
 
 Every one of the N units is drawn by a coin of its own with probability q. The optimizer with its state, what a
-strategy adds to g, compression and aggregation see nothing but g: post-processing.
+strategy adds to g, compression and aggregation see nothing but g: post-processing. An image's gradient may be the mean
+over several augmentations of it, which are clipped together with all else of its unit.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from medfed.config import Scenario
 from medfed.errors import SiteError
 from medfed.training.local import Correction, LocalResult, lr_scale, mean_loss
+from medfed.training.losses.contract import Loss
 from medfed.types import ImageSet
 from privacy.mechanisms.contract import TrainingMechanism
 from privacy.training.backends import BACKENDS
@@ -33,6 +35,7 @@ from privacy.training.suitability import training_mode
 from privacy.training.units import Positions, units_of
 
 _CHECKED = 4  # images of the first batch
+_COUNTS = 0.1  # of the clip: the direction of gradients that are longer is compared
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +79,7 @@ def train_private(
     _require_delta(scenario.privacy.delta, len(units), mechanism.unit)
     steps, rate = round_plan(training, len(units))
     training_mode(model, scenario.federation.batch_norm == "frozen")
-    work = _Round(model, images, scenario, mechanism, randomness, partial(training.loss, class_counts=None))
+    work = _Round(model, images, scenario, mechanism, randomness, view_loss(training.loss, mechanism.multiplicity))
     drawn = list(poisson_steps(units, rate, steps, randomness.uniform))
     optimizer = training.optimizer(model.parameters(), lr_scale(training, round_number))
     total = 0.0
@@ -89,6 +92,13 @@ def train_private(
                 total += clipped.loss
     expected_images = rate * len(images)
     return LocalResult(steps, len(images), mean_loss(total / expected_images, steps, site, round_number))
+
+
+def view_loss(loss: Loss, multiplicity: int) -> SampleLoss:
+    """The loss of one of ``multiplicity`` augmentations of an image; they sum to the mean over them."""
+    if multiplicity == 1:
+        return partial(loss, class_counts=None)
+    return lambda logits, targets: loss(logits, targets, None) / multiplicity
 
 
 def _require_delta(delta: float, number: int, unit: str) -> None:
@@ -106,7 +116,8 @@ def _clipper(work: _Round, drawn: Sequence[Sequence[Positions]]) -> Iterator[Cli
     first = next((batch for batch in drawn if batch), [np.zeros(1, dtype=np.int64)])
     positions, owners = _laid_out(first)
     inputs, targets = work.images.batch(positions[:_CHECKED])
-    if wrong := fault(name, work.model, work.loss, inputs, targets, owners[:_CHECKED]):
+    bound = _COUNTS * min(work.mechanism.clip, 1.0)
+    if wrong := fault(name, work.model, work.loss, inputs, targets, owners[:_CHECKED], bound):
         raise SiteError(f'gradients of single images are wrong: {name}: {wrong}; use backend = "loop"')
     chunk = images_at_once(work.model, work.loss, inputs, targets, work.mechanism.memory_mb)
     with BACKENDS[name](work.model, work.loss, chunk) as clipper:
@@ -118,10 +129,11 @@ def _clipped(work: _Round, clipper: Clipper, batch: Sequence[Positions]) -> Clip
     if not batch:
         return Clipped({name: torch.zeros_like(value) for name, value in trained(work.model).items()}, 0.0)
     positions, owners = _laid_out(batch)
-    inputs, targets = work.images.batch(positions)
+    views = work.mechanism.multiplicity
+    inputs, targets = work.images.batch(np.repeat(positions, views))
     for transform in work.scenario.training.transforms:
         inputs, targets = transform(inputs, targets, work.randomness.transforms)
-    return clipper(inputs, targets, owners, work.mechanism.clip)
+    return clipper(inputs, targets, owners.repeat_interleave(views), work.mechanism.clip)
 
 
 def _laid_out(batch: Sequence[Positions]) -> tuple[Positions, Tensor]:

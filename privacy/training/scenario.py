@@ -41,4 +41,5 @@ def _choose(scenario: Scenario, model: nn.Module) -> str:
     mechanism = scenario.privacy.mechanism
     training_mode(model, scenario.federation.batch_norm == "frozen")
     loss = partial(scenario.training.loss, class_counts=None)
-    return chosen_backend(mechanism.backend, model, loss, scenario.model_task, mechanism.unit == "patient")
+    several = mechanism.unit == "patient" or mechanism.multiplicity > 1  # gradients are summed before the clip
+    return chosen_backend(mechanism.backend, model, loss, scenario.model_task, several)

@@ -13,6 +13,7 @@ from medfed.results import Guarantee, PrivacyStatement
 from privacy.accountants import TIGHTEST
 from privacy.accountants.contract import Accountant
 from privacy.release import Release, replaced, total_epsilon
+from privacy.statement import site_outlook
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class TrainingSetting:
         backend: how gradients of single images were computed.
         batch_size: expected units in a step.
         site: whose releases they are.
+        num_sites: how many sites are asked in a round.
         num_values: trained values that travel.
         delta: at which epsilon is stated.
         accountant: by which method.
@@ -39,6 +41,7 @@ class TrainingSetting:
     backend: str
     batch_size: int
     site: str
+    num_sites: int
     num_values: int
     delta: float
     accountant: Accountant
@@ -49,6 +52,14 @@ class TrainingSetting:
 def training_statement(releases: Sequence[Release], setting: TrainingSetting) -> PrivacyStatement:
     """What ``releases``, one or more rounds of one site, come to."""
     others = replace(setting, accountant=TIGHTEST)  # not every accountant knows the replace relation of drawn units
+    of_sites = site_outlook(
+        len(releases),
+        len(releases),
+        setting.num_sites,
+        noise_share=1.0 / setting.num_sites,
+        num_values=setting.num_values,
+        delta=setting.delta,
+    )
     guarantees = [_guarantee(releases, setting), _guarantee([replaced(each) for each in releases], others)]
     return PrivacyStatement(
         mechanism=setting.mechanism,
@@ -62,7 +73,7 @@ def training_statement(releases: Sequence[Release], setting: TrainingSetting) ->
         not_covered=_not_covered(releases[0], setting),
         replayable=setting.replayable,
         sentence=_sentence(guarantees[0], releases, setting),
-        outlook=_outlook(releases[0], setting),
+        outlook=f"{_outlook(releases[0], setting)} Whole sites are not hidden. {of_sites}",
     )
 
 

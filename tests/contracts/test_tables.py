@@ -63,7 +63,7 @@ WORK = {
     "compression": ("compress",),
     "aggregator": ("factor", "__call__"),
     "secure_aggregation": ("least_sites",),
-    "mechanism": ("protect", "noisy_mean", "noisy_gradient"),
+    "mechanism": ("protect", "share", "noisy_mean", "noisy_gradient"),
 }
 """What a kind's plug-ins are called by, where that is not ``__call__`` alone."""
 

@@ -15,7 +15,13 @@ from privacy.gaussian import gaussian_epsilon
 from privacy.mechanisms import MECHANISMS
 from privacy.mechanisms.central import Central
 from privacy.mechanisms.central_adaptive import CentralAdaptive
-from privacy.mechanisms.contract import Mechanism, ServerMechanism, SiteMechanism, TrainingMechanism
+from privacy.mechanisms.contract import (
+    Mechanism,
+    ServerMechanism,
+    SharedMechanism,
+    SiteMechanism,
+    TrainingMechanism,
+)
 from privacy.mechanisms.local import Local
 from privacy.mechanisms.unprotected import Unprotected
 from privacy.noise import seeded_normal
@@ -200,10 +206,11 @@ def test_none_promises_nothing_and_changes_nothing():
 
 
 @pytest.mark.parametrize("name", MECHANISMS)
-def test_every_mechanism_keeps_one_of_the_three_contracts(name):
+def test_every_mechanism_keeps_one_of_the_four_contracts(name):
     given = {} if name == "none" else {"clip": 1.0, "noise_multiplier": 2.0}
     mechanism = MECHANISMS[name](**given)
-    kinds = [kind for kind in (ServerMechanism, SiteMechanism, TrainingMechanism) if isinstance(mechanism, kind)]
+    contracts = (ServerMechanism, SiteMechanism, SharedMechanism, TrainingMechanism)
+    kinds = [kind for kind in contracts if isinstance(mechanism, kind)]
     assert len(kinds) == 1
     assert kinds == [TrainingMechanism] or isinstance(mechanism, Mechanism)
     assert mechanism.trusted
@@ -215,4 +222,4 @@ def test_every_mechanism_keeps_one_of_the_three_contracts(name):
     assert (release is None) == (not getattr(mechanism, "protects", True))
     if release is not None:
         found = release.round, release.noise_multiplier, release.unit, release.relation
-        assert found == (3, 2.0, unit, "add_remove")
+        assert found == (3, 2.0 * math.sqrt(getattr(mechanism, "honest", 1.0)), unit, "add_remove")

@@ -90,7 +90,14 @@ def test_summary_and_page_say_what_is_promised(tmp_path: Path) -> None:
     assert statement.mechanism == "central"
     assert "hopeless" in statement.outlook
     page = (run.folder / "report.html").read_text()
-    for words in ('<section id="privacy">', "Not private", "hopeless", "one added or removed", "one replaced"):
+    for words in (
+        '<section id="privacy">',
+        "Not private",
+        "hopeless",
+        "one added or removed",
+        "one replaced",
+        "at most one site replaced",
+    ):
         assert words in page
     stored = json.loads((run.folder / "summary.json").read_text())
     assert stored["privacy"]["guarantees"][0]["relation"] == "add_remove"

@@ -18,6 +18,7 @@ from privacy.canaries.release import release_canaries
 from privacy.mechanisms.central import Central
 from privacy.mechanisms.central_adaptive import CentralAdaptive
 from privacy.mechanisms.contract import ClippedSum
+from privacy.mechanisms.distributed import Distributed
 from privacy.mechanisms.dp_sgd import DPSGD
 from privacy.mechanisms.local import Local
 from privacy.mechanisms.unprotected import Unprotected
@@ -30,6 +31,7 @@ MECHANISMS = [
     pytest.param(cls(clip=0.3, noise_multiplier=1.0), id=cls.__name__)
     for cls in (Central, CentralAdaptive, Local, DPSGD)
 ]
+SHARED = Distributed(clip=0.3, noise_multiplier=1.0, honest=0.5)
 
 
 class Heavy(Central):
@@ -65,6 +67,15 @@ def test_a_true_claim_is_hardly_ever_doubted(mechanism):
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_noise_of_half_the_deviation_is_found(mechanism):
     assert _doubts(mechanism, 2.0) >= 95
+
+
+def test_noise_that_sites_share_is_that_of_the_honest_alone():
+    """Half of the sites are counted on. The claim holds, and that of all sites together would be found out."""
+    draws = np.random.default_rng(0)
+    found = [release_canaries(SHARED, EVERYONE, draws.standard_normal) for _ in range(20)]
+    assert found[0].noise_multiplier == pytest.approx(0.5**0.5)
+    assert sum(not audit_noise(each.responses, each.noise_multiplier).holds for each in found) <= 2
+    assert sum(not audit_noise(each.responses, 1.0).holds for each in found) >= 10
 
 
 def test_a_site_that_counts_twice_is_found():

@@ -8,7 +8,7 @@ from medfed.config import Scenario, parse_scenario
 from medfed.errors import ScenarioError, UpdateError
 from medfed.messages import SiteInfo, info_reply, read_info
 from medfed.models.initial import initial_model
-from privacy.gaussian import gaussian_epsilon
+from privacy.gaussian import gaussian_epsilon, noise_multiplier
 from privacy.release import Release, total_epsilon
 from privacy.training.scenario import backend_of
 from server.checks import check_info
@@ -28,6 +28,7 @@ TEXT = """
     [privacy]
     mechanism = { name = "dp_sgd", clip = 1.0, noise_multiplier = 1.1 }
 """
+RECORDS = {"name": "dp_sgd", "clip": 1.0, "noise_multiplier": 1.1}
 PATIENTS = {"name": "dp_sgd", "clip": 1.0, "noise_multiplier": 1.1, "unit": "patient"}
 
 
@@ -63,6 +64,11 @@ def infos(counts: dict[str, int], patients: int = 0) -> dict[str, SiteInfo]:
         ({"federation.strategy": "scaffold"}, ("second release",)),
         ({"evaluation.patience": 2}, ("choose a round by scores",)),
         ({"privacy.mechanism": PATIENTS | {"backend": "ghost"}}, ("privacy.mechanism.backend", '"auto" or "loop"')),
+        ({"privacy.mechanism": PATIENTS | {"multiplicity": 4}}, ("multiplicity", "or training.transforms")),
+        (
+            {"privacy.mechanism": RECORDS | {"multiplicity": 4, "backend": "ghost"}, "training.transforms": ("flip",)},
+            ("privacy.mechanism.backend", "several images"),
+        ),
     ],
 )
 def test_what_would_not_be_private_is_refused_with_a_remedy(changes, words):
@@ -163,6 +169,10 @@ def test_the_statement_names_unit_site_and_what_it_does_not_cover():
     assert any('unit = "patient"' in item for item in found.not_covered)
     assert any("taken for public" in item and "how many images" in item for item in found.not_covered)
     assert "vmap" in found.covered
+    z = noise_multiplier(8.0, 1e-5, 6)  # of sigma on a mean of four sites, over 900 values
+    assert "Whole sites are not hidden" in found.outlook
+    assert f"noise of norm {z / 4 * 30:.3g} times the bound" in found.outlook
+    assert "hopeless" in found.outlook
     patients = one.replace(**{"privacy.mechanism": PATIENTS})
     of_patients = privacy_statement(patients, infos({"s0": 1000}, 50), asked, 900, False)
     assert of_patients.sentence.startswith("Against")

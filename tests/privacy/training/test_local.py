@@ -96,6 +96,29 @@ def test_a_step_without_noise_is_the_sum_of_clipped_units_over_the_expected_numb
     assert (result.num_steps, result.num_examples) == (1, 12)
 
 
+@pytest.mark.parametrize(("unit", "patients"), [("record", 6), ("patient", 2)])
+def test_augmentations_of_an_image_are_averaged_before_the_clip(unit, patients):
+    """Foil: each augmentation clipped by itself, so that one image moves the sum by three times the clip."""
+    mechanism = {"name": "dp_sgd", "clip": 0.05, "noise_multiplier": 1.0, "unit": unit, "multiplicity": 3}
+    one, given = scenario(**{"privacy.mechanism": mechanism, "training.transforms": ("noise",)}), images(6, patients)
+    found, result, _ = trained(one, given, draws())
+    units = [[i] for i in range(6)] if unit == "record" else [[0, 2, 4], [1, 3, 5]]
+    order = np.repeat(np.concatenate(units), 3)
+    (transform,) = one.training.transforms
+    inputs, targets = transform(*given.batch(order), torch.Generator().manual_seed(1))  # as in draws()
+    model = initial_model(one).train()
+    losses = [one.training.loss(model(x[None]), y[None], None) for x, y in zip(inputs, targets, strict=True)]
+    views = [torch.autograd.grad(loss, list(model.parameters()), retain_graph=True) for loss in losses]
+    rows = torch.stack([torch.cat([part.flatten() for part in view]) for view in views])
+    means = rows.reshape(len(units), -1, rows.shape[1]).sum(1) / 3
+    clipped = sum(g * min(1.0, 0.05 / float(g.norm())) for g in means)
+    expected_units = min(4, len(units))
+    assert torch.allclose(found, -clipped / expected_units, rtol=1e-3, atol=1e-6)
+    naive = sum(g * min(1.0, 0.05 / float(g.norm())) for g in rows)
+    assert float(naive.norm()) > 2 * float(clipped.norm())
+    assert result.loss == pytest.approx(float(sum(losses).detach()) / 3 / (6 * expected_units / len(units)), rel=1e-4)
+
+
 def test_an_empty_step_adds_noise_and_counts():
     """Naive: it is skipped, which tells that nobody was drawn, and the accountant has fewer steps than promised."""
     one = scenario(**{"training.local_steps": 5})

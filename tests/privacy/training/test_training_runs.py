@@ -62,7 +62,9 @@ def test_workers_and_a_cut_change_no_bit_nor_epsilon(tmp_path: Path) -> None:
     releases = [Release("gaussian", 0.5, 1.0, 16 / fewest, 2, "record", "add_remove", number) for number in (1, 2)]
     assert whole[1] == pytest.approx([total_epsilon(releases[:n], 1e-5) for n in (1, 2)], rel=1e-9)
     assert whole[2].replayable
-    assert "Not private" in (run.folder / "report.html").read_text()
+    page = (run.folder / "report.html").read_text()
+    assert "Not private" in page
+    assert page.count("not protected") == 2, "patients and sites"
 
 
 def at(site: str, simulated: bool) -> Context:
