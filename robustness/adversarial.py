@@ -29,8 +29,11 @@ GreyLevels = Annotated[float, Field(gt=0.0, le=255.0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
-_CHECKED = 64
-"""Images on which the attack itself is checked."""
+CHECKED = 64
+"""Images on which the attack itself is checked, at most."""
+
+CONTROLS = 16
+"""Images of the positive control, at most: it must reach next to all of them, so that few decide."""
 
 
 @plugin
@@ -122,7 +125,7 @@ class Adversarial:
         )
 
     def _control(self, trial: "_Trial", attack: Attack) -> PositiveControl:
-        eps, score = self.control_eps_grey_levels, trial.score
+        eps, score, trial = self.control_eps_grey_levels, trial.score, trial.some(CONTROLS)
         noise = trial.values(Noise(), eps).mean()
         return PositiveControl(
             description=f"The same attack with {eps:g} grey levels, against which no model can hold; it must also "
@@ -178,6 +181,10 @@ class _Trial:
             progress=lambda name, done: self.context.progress(f"{name}, {eps:g} grey levels", done),
         )
 
+    def some(self, limit: int) -> "_Trial":
+        """The same on at most ``limit`` images, spread evenly over all."""
+        return replace(self, tests=self.tests.take(spread(len(self.tests.images), limit)))
+
     def values(self, attack: Attack, eps: float) -> Values:
         """What is left of each image's score."""
         return self.score.attacked(self.run(attack, eps))
@@ -203,9 +210,14 @@ def _by_class(trial: _Trial, left: Values, whole: Finding) -> Iterator[Finding]:
             yield Finding(what=what, estimate=estimate, threshold=whole.threshold, kind=whole.kind)
 
 
+def spread(number: int, limit: int) -> list[int]:
+    """At most ``limit`` of the positions 0 to ``number`` - 1, evenly spread, first and last among them."""
+    return [int(position) for position in torch.linspace(0, number - 1, min(limit, number)).long()]
+
+
 def _checks(trial: _Trial, eps: float, judged: AttackResult) -> tuple[Check, ...]:
     """Of :mod:`robustness.attacks.validity`, on images spread evenly over those of the measurement."""
-    rows = torch.linspace(0, len(trial.tests.images) - 1, min(_CHECKED, len(trial.tests.images))).long()
+    rows = torch.tensor(spread(len(trial.tests.images), CHECKED))
     same: dict[str, Any] = {
         name: value[rows] for name, value in vars(judged).items() if isinstance(value, torch.Tensor)
     }

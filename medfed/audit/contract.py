@@ -5,8 +5,8 @@ A section is a frozen plug-in: thresholds and budgets are its fields, ``__call__
 the generators of its context only, writes nothing, and puts no time and no path into its result.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -53,6 +53,18 @@ class TestImages:
     rows: tuple[int, ...]
     patients: tuple[str, ...]
     num_patients: int
+
+    def take(self, positions: Sequence[int]) -> "TestImages":
+        """Those at ``positions``, in that order."""
+        at = list(positions)
+        return replace(
+            self,
+            images=self.images[at],
+            labels=self.labels[at],
+            sites=tuple(self.sites[i] for i in at),
+            rows=tuple(self.rows[i] for i in at),
+            patients=tuple(self.patients[i] for i in at),
+        )
 
 
 def _ignore(what: str, done: float) -> None:

@@ -71,14 +71,20 @@ def settings(name: str, section: AuditSection) -> dict[str, Any]:
     return {key: value for key, value in registry.describe(_KIND, section).items() if key != "name"}
 
 
-def as_command(subject: str, plan: Mapping[str, AuditSection], seed: int) -> str:
-    """The command that gives this audit again: sections by name, and every setting that is not the default."""
-    parts = ["medfed", "audit", subject, "--seed", str(seed), "--sections", ",".join(plan)]
+def as_command(subject: str, plan: Plan, seed: int, budget: float | None, asked: Sequence[str] = ()) -> str:
+    """The command that gives this audit again: what was asked for, with every setting that is not the default."""
+    parts = ["medfed", "audit", subject, "--seed", str(seed), "--budget", budget_text(budget)]
+    parts += ["--sections", ",".join(asked)] if asked else []
     for name, section in plan.items():
         default = settings(name, build_section(name, {}))
         changed = {key: value for key, value in settings(name, section).items() if value != default[key]}
         parts += [part for key, value in changed.items() for part in (_OPTION, f"{name}.{key}={toml_value(value)}")]
     return " ".join(part if part == subject else shlex.quote(part) for part in parts)
+
+
+def budget_text(budget: float | None) -> str:
+    """Seconds as ``--budget`` takes them."""
+    return "none" if budget is None else f"{budget:g}s"
 
 
 def build_section(name: str, fields: Mapping[str, Any]) -> AuditSection:

@@ -190,6 +190,26 @@ class Missing(_Value):
     reason: str
 
 
+class Reduced(_Value):
+    """A setting of a section that the time budget made cheaper: what ran, and what would without a budget."""
+
+    section: str
+    setting: str
+    used: Any
+    full: Any
+
+
+class Budget(_Value):
+    """What was planned: ``seconds`` that the audit might take (none: no limit) and those it was estimated to take.
+
+    Both count on one core of the reference processor of :mod:`medfed.audit.costs`; no clock was read.
+    """
+
+    seconds: float | None
+    planned_seconds: float
+    reduced: tuple[Reduced, ...] = ()
+
+
 class AuditReport(_Value):
     """``audit/report.json``; ``verdict`` is that of the worst section, ``command`` what gives the same report."""
 
@@ -197,6 +217,7 @@ class AuditReport(_Value):
     run: RunIdentity
     seed: int
     command: str = ""
+    budget: Budget | None = None
     verdict: Verdict = Verdict.NOT_TESTED
     sections: tuple[SectionResult, ...]
     missing: tuple[Missing, ...] = ()

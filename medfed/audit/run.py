@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from medfed.audit.budget import Planned, fit
+from medfed.audit.budget import DEFAULT, Planned, as_reported, fit
 from medfed.audit.contract import AuditContext, AuditSection, NotTestedError, Progress
 from medfed.audit.kept import KeptSection, read_kept, section_key, write_kept
 from medfed.audit.opening import FOLDER, open_run
@@ -44,7 +44,7 @@ def audit(
     sections: Sequence[str] = (),
     overrides: Sequence[str] = (),
     seed: int | None = None,
-    budget: float | None = None,
+    budget: float | None = DEFAULT,
     pdf: bool = False,
     progress: Progress = _ignore,
     on_plan: Callable[[Sequence[Planned], frozenset[str]], None] = lambda plan, kept: None,
@@ -57,7 +57,8 @@ def audit(
         sections: names of those to run; all where empty.
         overrides: ``SECTION.FIELD=VALUE``, thresholds and budgets.
         seed: of the audit's own draws; None: the scenario's.
-        budget: seconds that the whole may take by the estimates of :mod:`medfed.audit.costs`; None: no limit.
+        budget: seconds that the whole may take by the estimates of :mod:`medfed.audit.costs`; None: no limit. Sections
+            that are named are made cheaper, never left out.
         pdf: print the page into ``report.pdf`` too, if there is a Chromium.
         progress: hears what is being done; what it raises ends the audit, and finished sections stay.
         on_plan: hears what will be done, before it is done, and which sections are kept from before.
@@ -89,7 +90,8 @@ def audit(
         report = AuditReport(
             run=identity,
             seed=context.seed,
-            command=as_command(_subject(identity), chosen, context.seed),
+            command=as_command(_subject(identity), plan, context.seed, budget, sections),
+            budget=as_reported(planned, budget),
             sections=tuple(kept.result for kept in found),
             missing=_missing(chosen, {each.name: each.reason for each in planned}),
         )

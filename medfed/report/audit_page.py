@@ -30,6 +30,8 @@ WORDS = {
 }
 
 _CALM = (Verdict.PASS, Verdict.NOT_TESTED)
+_COUNTED = 1000
+"""Of a census of fewer, how many of how many says more than a share."""
 
 
 def render_audit(report: AuditReport) -> str:
@@ -40,10 +42,19 @@ def render_audit(report: AuditReport) -> str:
         "sentences": sentences(report),
         "words": WORDS,
         "evidence": evidence_map(report),
+        "planned": planned(report),
         "not_tested": Verdict.NOT_TESTED,
     }
     tests: Functions = {"estimate": lambda value: isinstance(value, Estimate), "worded": worded}
-    filters: Functions = {"deciding": deciding, "bound": bound, "leading": leading, "gauge": gauge}
+    filters: Functions = {
+        "deciding": deciding,
+        "bound": bound,
+        "leading": leading,
+        "gauge": gauge,
+        "cut": lambda section: cut(report, section),
+        "named": _title,
+        "stated": stated,
+    }
     return render_page("audit.html.j2", values, filters, tests)
 
 
@@ -54,7 +65,8 @@ def sentences(report: AuditReport) -> list[tuple[str, str]]:
     said = [
         ("Tried", f"{tried}: {text.listing([_title(section) for section in tested], 12)}." if tested else f"{tried}.")
     ]
-    worst = next((s for s in reversed(tested) if s.verdict is report.verdict), None)
+    decisive = [section for section in tested if section.verdict is report.verdict]
+    worst = decisive[-1 if report.verdict in _CALM else 0] if decisive else None
     if worst is not None:
         said += [("Found", _came_out(tested, worst)), ("For patients", worst.meaning), ("Next", worst.remedy)]
     silent = [*(s for s in report.sections if s.verdict is Verdict.NOT_TESTED), *report.missing]
@@ -63,8 +75,32 @@ def sentences(report: AuditReport) -> list[tuple[str, str]]:
     return [(lead, sentence) for lead, sentence in said if sentence]
 
 
+def planned(report: AuditReport) -> str:
+    """What the time budget did, in words; empty where none was planned with."""
+    budget = report.budget
+    if budget is None:
+        return ""
+    needed = f"about {text.duration(budget.planned_seconds)} of one core of a current server, by counting"
+    if budget.seconds is None:
+        return f"Planned without a limit: {needed}."
+    said = f"The audit was planned for {text.duration(budget.seconds)} (--budget) and needs {needed}."
+    cheaper = [_title(section) for section in report.sections if cut(report, section)]
+    if cheaper:
+        said += f" To fit, less was done in: {text.listing(cheaper, 12)}; each says there what."
+    out = [_title(part) for part in report.missing if "budget" in part.reason]
+    return f"{said} Left out for it: {text.listing(out, 12)}." if out else said
+
+
+def cut(report: AuditReport, section: SectionResult) -> str:
+    """The settings of a section that the budget made cheaper, in words."""
+    reduced = report.budget.reduced if report.budget else ()
+    found = (each for each in reduced if each.section == section.name)
+    return ", ".join(f"{each.setting} = {each.used} ({each.full} without the budget)" for each in found)
+
+
 def _title(part: Any) -> str:
-    return text.short(part.title or part.name, 60)
+    """What a section is called; a link needs a word."""
+    return text.short(part.title or part.name, 60) or "(no name)"
 
 
 def _came_out(tested: Sequence[SectionResult], worst: SectionResult) -> str:
@@ -80,16 +116,31 @@ def _figure(section: SectionResult) -> str:
     if finding is None or finding.estimate.value is None:
         return ""
     ends = "" if finding.kind == "census" else text.interval(finding.estimate)
-    value = f"{text.number(finding.estimate.value)}{f' ({ends})' if ends else ''}"
-    return f"{text.short(finding.what, 120)}: {value}, {bound(finding)} asked."
+    return f"{text.short(finding.what, 120)}: {stated(finding)}{f' ({ends})' if ends else ''}, {bound(finding)} asked."
+
+
+def stated(finding: Finding) -> str:
+    """The value; of a census that counts few, how many of how many."""
+    e = finding.estimate
+    if finding.kind == "census" and e.value is not None and e.n < _COUNTED:
+        return f"{round(e.value * e.n)} of {e.n}"
+    return text.number(e.value)
 
 
 def leading(section: SectionResult) -> Finding | None:
-    """The finding that decides: the first with the worst verdict, of those the one furthest on the wrong side."""
+    """The finding that decides: of those with the worst verdict, the one furthest on the wrong side.
+
+    Where all pass, it is of those that ask the same as the first, which a section puts there as its main one.
+    """
     if not section.findings or section.error is not None:
         return None
-    verdict = worst_of(finding.verdict for finding in section.findings)
-    return min((finding for finding in section.findings if finding.verdict is verdict), key=_margin)
+    verdict, first = worst_of(finding.verdict for finding in section.findings), section.findings[0]
+    found = [finding for finding in section.findings if finding.verdict is verdict]
+    if verdict is Verdict.PASS:
+        found = [
+            f for f in found if (f.threshold, f.direction, f.kind) == (first.threshold, first.direction, first.kind)
+        ]
+    return min(found, key=_margin)
 
 
 def _margin(finding: Finding) -> float:

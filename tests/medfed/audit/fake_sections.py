@@ -5,6 +5,7 @@ from typing import ClassVar
 import torch
 
 from medfed.audit.contract import AuditContext, NotTestedError
+from medfed.audit.costs import Cost
 from medfed.audit.results import Finding, Sample, SectionResult, share
 from medfed.registry import plugin
 
@@ -67,3 +68,5 @@ class Drawing:
 
 
 SECTIONS = {"steady": Steady, "broken": Broken, "silent": Silent, "drawing": Drawing}
+
+COSTS = {name: Cost(lambda section, context: 0.1) for name in SECTIONS}

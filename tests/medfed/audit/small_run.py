@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from torch import nn
 
 from medfed.config import Scenario, load_scenario
 from medfed.data.dataset import Dataset, open_dataset
@@ -29,15 +30,15 @@ federation = { sites = %s }
 """
 
 
-def write_images(folder: Path) -> None:
-    """Two images per patient, one of each class by its brightness."""
+def write_images(folder: Path, one_class: str = "") -> None:
+    """Two images per patient, one of each class by its brightness; all of one class at the site ``one_class``."""
     folder.mkdir(parents=True)
     numbers = np.random.default_rng(0)
     rows = []
     for s, site in enumerate(SITES):
         for split, count in SPLITS.items():
             for i in range(count):
-                label = i % 2
+                label = 0 if site == one_class else i % 2
                 pixels = numbers.integers(60 + 80 * label, 120 + 80 * label, (16, 16)).astype(np.uint8)
                 name = f"{s}-{split}-{i}.png"
                 Image.fromarray(pixels).save(folder / name)
@@ -46,18 +47,22 @@ def write_images(folder: Path) -> None:
         csv.writer(file).writerows([("image", "label", "site", "split", "patient"), *rows])
 
 
-def write_small_run(parent: Path) -> Path:
+def write_small_run(parent: Path, one_class: str = "") -> Path:
     """``parent/small`` as ``medfed simulate`` would leave it, as far as an audit reads it."""
-    write_images(parent / "images")
+    write_images(parent / "images", one_class)
     (parent / "small.toml").write_text(SCENARIO % json.dumps(SITES))
     scenario = load_scenario(parent / "small.toml")
-    folder = parent / "small"
+    return write_run(parent, scenario, initial_model(scenario))
+
+
+def write_run(parent: Path, scenario: Scenario, model: nn.Module) -> Path:
+    """The folder of a run of ``scenario`` that ended with ``model``."""
+    folder = parent / scenario.name
     folder.mkdir()
     (folder / "scenario.toml").write_text(scenario.to_toml())
     (folder / "environment.json").write_text(json.dumps({"python": "3", "versions": {"torch": "2"}, "run": "1"}))
     (folder / "rounds.jsonl").write_text("")
     dataset = dataset_of(scenario)
-    model = initial_model(scenario)
     save_weights(folder / "model.safetensors", get_weights(model))
     fingerprints.write(folder, fingerprints.fingerprints(dataset, scenario.federation.sites))
     write_json(folder / "summary.json", _summary(scenario, dataset, model))
@@ -69,7 +74,7 @@ def dataset_of(scenario: Scenario) -> Dataset:
     return open_dataset(Path(scenario.data.path), scenario.data, scenario.model_task, scenario.seed)
 
 
-def _summary(scenario: Scenario, dataset: Dataset, model: object) -> Summary:
+def _summary(scenario: Scenario, dataset: Dataset, model: nn.Module) -> Summary:
     sites = {}
     for name in scenario.federation.sites:
         data = dataset.site(name)
@@ -78,5 +83,5 @@ def _summary(scenario: Scenario, dataset: Dataset, model: object) -> Summary:
         sites[name] = SiteSummary(**counts, class_counts={}, federated=found.metrics, per_class=found.per_class)
     figures = {"rounds": 1, "seconds": 1.0, "bytes_up": 0, "bytes_down": 0}
     return Summary(
-        name="small", status="COMPLETED", task="classification", headline_metric="auroc", sites=sites, **figures
+        name=scenario.name, status="COMPLETED", task="classification", headline_metric="auroc", sites=sites, **figures
     )

@@ -6,7 +6,7 @@ from markdown_it import MarkdownIt
 
 from medfed.audit.model_card import model_card
 from medfed.audit.run import audit
-from tests.medfed.audit.test_page import HOSTILE, _hostile, _report
+from tests.medfed.audit.reports import HOSTILE, hostile_report, report_of
 
 HEADINGS = ["Model", "Intended use", "Data", "Performance", "Verdicts", "Limits", "Before use"]
 
@@ -38,11 +38,11 @@ def test_what_nobody_gave_is_not_given(small_run: Path):
     card = (audit(small_run, sections=("performance",)).folder / "model-card.md").read_text()
     assert "## Intended use\n\nnot given\n" in card
     assert "Not measured in this audit." not in card
-    assert "Not measured in this audit." in model_card(_report())
+    assert "Not measured in this audit." in model_card(report_of())
 
 
 def test_hostile_content_stays_text():
-    card = model_card(_hostile())
+    card = model_card(hostile_report())
     page = MarkdownIt("commonmark", {"html": True}).enable("table").render(card)
     assert "<script" not in page
     assert "<svg" not in page

@@ -30,7 +30,8 @@ def outside(tmp_path: Path) -> OutsideModel:
 
 
 def test_every_image_is_for_the_test_and_what_needs_a_run_says_so(outside: OutsideModel):
-    found = audit(outside)
+    cheap = ("adversarial.curve=[8.0]", "adversarial.images=8", "adversarial.steps=5", "adversarial.queries=1")
+    found = audit(outside, overrides=cheap)
     sections = {section.name: section for section in found.report.sections}
     assert not found.report.run.trained_here
     assert found.folder == outside.folder / "audit"
@@ -47,7 +48,7 @@ def test_the_images_of_the_test_split_give_the_figures_of_the_run(outside: Outsi
     of_run = audit(tmp_path / "small", sections=("performance",)).report.sections[0]
     same = OutsideModel(outside.weights, tmp_path / "images" / "labels.csv", outside.scenario, outside.out)
     found = audit(same, sections=("performance",)).report.sections[0]
-    assert found.findings == of_run.findings
+    assert found.findings == of_run.findings[: len(SITES)]  # of the training it knows nothing
 
 
 def test_the_command_line_takes_it(outside: OutsideModel, capsys):

@@ -1,0 +1,139 @@
+"""The audit section on shortcuts. Oracle: models of which it is known what they read, and images drawn by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from medfed.audit.contract import AuditContext, NotTestedError
+from medfed.config import parse_scenario
+from medfed.data.dataset import Dataset
+from medfed.data.table import Record
+from medfed.report.load import RunData
+from medfed.results import Summary
+from robustness.shortcuts import Shortcuts, exchanged, partners
+
+SIDE, NUM = 10, 30
+SCENARIO = """
+name = "marks"
+task = {{ kind = "{kind}", classes = {classes}, head = "{head}" }}
+data = {{ path = "none.csv", image_size = 10, partition = "natural" }}
+model = "{model}"
+training = {{ rounds = 1, local_epochs = 1, batch_size = 4, loss = "{loss}" }}
+federation = {{ sites = ["a"] }}
+"""
+TWO = SCENARIO.format(
+    kind="classification", classes='["a", "b"]', head="softmax", model="small_cnn", loss="cross_entropy"
+)
+
+
+class Reads(nn.Module):
+    """Scores of the classes by the mean grey level of one part of the image, or of two."""
+
+    def __init__(self, *parts: tuple[slice, slice], num_classes: int = 2, sigmoid: bool = False) -> None:
+        super().__init__()
+        self.parts, self.num_classes, self.sigmoid = parts, num_classes, sigmoid
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        level = torch.stack([images[:, 0, rows, columns].mean(dim=(1, 2)) for rows, columns in self.parts]).mean(dim=0)
+        if self.sigmoid:
+            return 50.0 * (level[:, None] - 0.5)
+        return -50.0 * (level[:, None] - torch.linspace(0, 1, self.num_classes)).abs()
+
+
+CORNER = (slice(0, 2), slice(0, 2))
+MIDDLE = (slice(3, 7), slice(3, 7))
+
+
+def _context(module: nn.Module, text: str = TWO, num_classes: int = 2, labels: np.ndarray | None = None):
+    """Images whose middle and corners are as bright as their class is high; the rest is grey."""
+    labels = np.arange(NUM) % num_classes if labels is None else labels
+    level = (255 * labels / (num_classes - 1)).astype(np.uint8)[:, None, None, None]
+    images = np.full((len(labels), 1, SIDE, SIDE), 128, dtype=np.uint8)
+    for part in (MIDDLE, CORNER):
+        images[:, :, part[0], part[1]] = level
+    records = tuple(Record(f"{i}.png", None, None, "a", "test", f"p{i}", i + 1) for i in range(len(labels)))
+    rows = {"a": {"train": np.arange(0), "val": np.arange(0), "test": np.arange(len(labels))}}
+    scenario = parse_scenario(text)
+    masks = np.zeros((len(labels), SIDE, SIDE), np.uint8)
+    targets = labels.astype(np.int64) if scenario.task.kind == "classification" else masks
+    dataset = Dataset(Path("none.csv"), images, targets, records, rows, ())
+    figures = {"rounds": 1, "seconds": 1.0, "bytes_up": 0, "bytes_down": 0, "sites": {}}
+    summary = Summary(name="x", status="COMPLETED", task=scenario.task.kind, headline_metric="auroc", **figures)
+    return AuditContext(scenario, RunData(Path(), summary), dataset, module.eval(), seed=1)
+
+
+def test_a_model_that_reads_the_corner_turns_with_it():
+    found = Shortcuts()(_context(Reads(CORNER)))
+    assert (found.findings[0].estimate.value, found.findings[0].estimate.n) == (1.0, NUM)
+    assert found.verdict == "FAIL"
+    assert found.positive_control.observed == 1.0
+    assert len(found.samples) == NUM
+    assert {sample.value for sample in found.samples} == {1.0}
+
+
+def test_a_model_that_reads_the_middle_does_not():
+    found = Shortcuts(max_turned=0.2)(_context(Reads(MIDDLE)))
+    assert found.findings[0].estimate.value == 0.0
+    assert found.verdict == "PASS"
+
+
+def test_what_any_seam_turns_is_not_counted():
+    """A model that errs whenever the corners are not those of the image itself, whoever they are of."""
+
+    class Brittle(Reads):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            level = (255 * images[:, 0, 0, -1]).round()  # the last corner carries the number of the image
+            own = (255 * images[:, 0, 4, 2]).round() == level
+            return super().forward(images) * torch.where(own, 1.0, -1.0)[:, None]
+
+    context = _context(Brittle(MIDDLE))
+    context.dataset.images[:, 0, :2, -2:] = np.arange(NUM)[:, None, None]
+    context.dataset.images[:, 0, 4, 2] = np.arange(NUM)
+    found = Shortcuts()(context)
+    assert [row[1].value for row in found.tables[0].rows] == [1.0, 1.0]
+    assert found.findings[0].estimate.value == 0.0
+
+
+@pytest.mark.parametrize(
+    ("module", "classes", "head"),
+    [(Reads(CORNER, num_classes=3), 3, "softmax"), (Reads(CORNER, sigmoid=True), 2, "sigmoid")],
+)
+def test_more_classes_and_a_sigmoid_head(module: nn.Module, classes: int, head: str):
+    loss = "cross_entropy"
+    text = SCENARIO.format(
+        kind="classification", classes=str(list("abc"[:classes])), head=head, model="small_cnn", loss=loss
+    )
+    found = Shortcuts()(_context(module, text, classes))
+    assert found.findings[0].estimate.value == 1.0
+    assert found.positive_control.observed == 1.0
+
+
+def test_what_it_cannot_serve_is_not_tested():
+    outlines = SCENARIO.format(
+        kind="segmentation", classes='["a", "b"]', head="softmax", model="unet", loss="cross_entropy"
+    )
+    with pytest.raises(NotTestedError, match="one answer for an image"):
+        Shortcuts()(_context(Reads(MIDDLE), outlines))
+    with pytest.raises(NotTestedError, match="no test image rightly"):
+        Shortcuts()(_context(Reads(MIDDLE), labels=np.zeros(NUM, dtype=np.int64)))  # no other class
+
+
+def test_partners_are_of_another_class_and_of_their_own():
+    labels = torch.tensor([0, 1, 0, 2, 1])
+    for seed in range(20):
+        other, own = partners(labels, np.random.default_rng(seed))
+        assert (labels[other] != labels).all()
+        assert own[3] == -1  # there is one image of its class
+        assert all(labels[own[i]] == labels[i] and own[i] != i for i in (0, 1, 2, 4))
+
+
+@pytest.mark.parametrize(("corner", "side"), [(0.2, 2), (0.01, 1), (0.45, 4)])
+def test_corners_and_nothing_else_are_exchanged(corner: float, side: int):
+    images, others = torch.zeros(2, 1, SIDE, SIDE + 5), torch.ones(2, 1, SIDE, SIDE + 5)
+    found = exchanged(images, others, corner)
+    assert float(found.sum()) == 2 * 4 * side**2
+    assert all(float(found[0, 0, r, c]) == 1.0 for r in (0, -1) for c in (0, -1))
+    assert torch.equal(exchanged(images, images, corner), images)
