@@ -10,6 +10,7 @@ and contrast, which training changes at random, and which a rebuilt image often 
 
 import torch
 from jaxtyping import Float
+from scipy.stats import binom
 from torch import Tensor
 
 from medfed.audit.results import share
@@ -59,3 +60,13 @@ def named(ranks: list[int]) -> Estimate:
     The line-ups must be of different patients, or the interval is too short.
     """
     return share(sum(rank == 1 for rank in ranks), len(ranks))
+
+
+def luck(ranks: list[int], shortest: int) -> float:
+    """The probability that guesses name as many, or more (binomial); 1 without line-ups.
+
+    Args:
+        ranks: as for :func:`named`.
+        shortest: how many people the shortest line-up has; longer ones count as it, which makes luck likelier.
+    """
+    return float(binom.sf(sum(rank == 1 for rank in ranks) - 1, len(ranks), 1 / shortest)) if ranks else 1.0

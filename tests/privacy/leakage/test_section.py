@@ -75,6 +75,14 @@ def test_naming_may_stand_for_the_psnr_and_then_images_are_not_judged(tmp_path: 
     assert suffices == any("did not reach its PSNR" in said for said in result.not_tested)
 
 
+def test_naming_that_could_be_luck_does_not_stand_for_the_psnr(tmp_path: Path) -> None:
+    """One patient of a line-up of six is named by a guess once in six times."""
+    fields = {"inversion": Dictionary(contrast=0.5), "control_images": 1, "decoys": 5}
+    result = measure(tmp_path, fields, model={"name": "tests.privacy.leakage.attackers:Flat"})
+    assert result.positive_control.metric == "mean PSNR in dB"
+    assert not result.positive_control.holds
+
+
 def test_noise_stops_an_attack_that_its_control_shows_to_be_strong(tmp_path: Path) -> None:
     context = recorded_run(tmp_path, scenario_of(**NOISED), rounds=(1,))
     add_noise(tmp_path)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from privacy.measures.identification import correlation_distance, named, rank_in_line_up
+from privacy.measures.identification import correlation_distance, luck, named, rank_in_line_up
 from privacy.measures.images import LARGEST_DB, MeasureError, pairwise_mse, psnr, ssim
 from privacy.measures.matching import label_accuracy, match, match_images, nearest_images
 from privacy.measures.registered import registered_psnr
@@ -172,3 +172,11 @@ def test_the_share_of_named_patients_has_scipy_s_exact_interval(ranks: list[int]
     exact = binomtest(ranks.count(1), len(ranks)).proportion_ci(0.95, "exact")
     assert (found.value, found.n) == (ranks.count(1) / len(ranks), len(ranks))
     assert (found.low, found.high) == (pytest.approx(exact.low), pytest.approx(exact.high))
+
+
+def test_luck_is_the_binomial_tail() -> None:
+    """By hand: one of one in a line-up of six; two or more of three in line-ups of ten; nothing to see."""
+    assert luck([1], 6) == pytest.approx(1 / 6)
+    assert luck([1, 1, 4], 10) == pytest.approx(3 * 0.01 * 0.9 + 0.001)
+    assert luck([2, 3], 10) == pytest.approx(1.0)
+    assert luck([], 10) == 1.0
