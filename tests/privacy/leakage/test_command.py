@@ -3,7 +3,7 @@
 import json
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -130,12 +130,20 @@ def test_a_folder_that_is_no_run_is_bad_input(tmp_path: Path, capsys: pytest.Cap
     assert "is not the folder of a run" in capsys.readouterr().err
 
 
+@pytest.fixture
+def python_s_own_handler() -> Iterator[None]:
+    """Whatever an earlier test of this process left: Flower's apps set handlers of their own."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("python_s_own_handler")
 def test_the_first_ctrl_c_asks_for_the_end_and_the_second_interrupts() -> None:
-    usual = signal.getsignal(signal.SIGINT)
     with _ended_by_ctrl_c() as asked:
         assert not asked
         signal.raise_signal(signal.SIGINT)
         assert asked
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is usual
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
