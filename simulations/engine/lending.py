@@ -119,14 +119,14 @@ class Borrower:
 
     def __init__(self, told: Callable[[], None]) -> None:
         self._memories: dict[int, NDArray[np.uint8]] = {}
-        self._unread: set[int] = set()
+        self._unread: dict[int, int] = {}  # bytes, by number
         self._returned: deque[int] = deque()  # by whichever thread drops the last array
         self._told = told
 
     @property
-    def num_unread(self) -> int:
-        """How many memories are not given back."""
-        return len(self._unread)
+    def unread_bytes(self) -> int:
+        """Of the replies' records that are still in use."""
+        return sum(self._unread.copy().values())  # another thread may give back meanwhile
 
     def receive(self, parts: Mapping[str, Any], files: Sequence[int], dropped: Sequence[int]) -> RecordDict:
         """The inverse of :meth:`Lender.lend`; the files are closed."""
@@ -148,13 +148,13 @@ class Borrower:
 
     def _record(self, loan: Loan) -> ArrayRecord:
         view = self._memories[loan.number][: loan.layout.size]  # an object of its own: its end is the loan's
-        self._unread.add(loan.number)
+        self._unread[loan.number] = loan.layout.size
         given_back = self._unread, self._returned, self._told  # not this object: the view's end is kept by all it names
         weakref.finalize(view, _give_back, loan.number, *given_back).atexit = False
         return record_of(loan.layout, view.data)
 
 
-def _give_back(number: int, unread: set[int], returned: deque[int], told: Callable[[], None]) -> None:
-    unread.discard(number)
+def _give_back(number: int, unread: dict[int, int], returned: deque[int], told: Callable[[], None]) -> None:
+    unread.pop(number, None)
     returned.append(number)
     told()

@@ -16,7 +16,7 @@ from flwr.app import Message, UserConfig
 
 from simulations.engine.worker_handle import TRIES, Task, Worker, death
 
-_MOST_UNREAD = 2  # replies of one worker; more would only pile up before a main thread that cannot keep up
+_MANY_UNREAD = 4_000_000  # bytes of one worker's replies; more would only pile up before a main thread that is slower
 
 
 class _Bell:
@@ -153,7 +153,7 @@ class Pool:
 
     def _may_begin(self, worker: Worker) -> bool:
         """Whether it is free, and its replies are read, or else the main thread waits for another's."""
-        return worker.task is None and (self._starved or worker.num_unread < _MOST_UNREAD)
+        return worker.task is None and (self._starved or worker.unread_bytes < _MANY_UNREAD)
 
     def _hire(self) -> Worker:
         worker = Worker(self._app, self._together, self._bell.ring)

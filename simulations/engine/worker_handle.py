@@ -57,9 +57,9 @@ class Worker:
         self._borrower = Borrower(read)
 
     @property
-    def num_unread(self) -> int:
-        """How many of its replies' records are still in use."""
-        return self._borrower.num_unread
+    def unread_bytes(self) -> int:
+        """Of its replies' records that are still in use."""
+        return self._borrower.unread_bytes
 
     def take(self, task: Task) -> None:
         """Begin ``task``; a worker that is dead is found out by whoever waits for it."""
