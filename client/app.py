@@ -25,6 +25,7 @@ from client.trained import Trained
 from medfed import messages
 from medfed.config import Scenario
 from medfed.determinism import deterministic
+from medfed.errors import RefusedError
 from medfed.params import set_weights
 from medfed.training.evaluation import evaluate as evaluate_model
 from medfed.types import Update
@@ -102,10 +103,14 @@ def _in_phase(
 
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
-    """Evaluate the global weights on this site's validation or test images."""
+    """Evaluate the global weights on this site's validation or test images; scores of training images never leave."""
     request = messages.read_request(message.content)
     scenario = request.scenario
     with reported(context, scenario), deterministic(scenario.engine.deterministic):
+        if request.split == "train":
+            raise RefusedError(
+                'evaluation: expected split "val" or "test", got "train"; no score of training images leaves'
+            )
         data = site_data(context, scenario)
         kept = site_state(context, scenario, request.run).load(request.round)
         model = warm_model(scenario)

@@ -15,6 +15,7 @@ from medfed.params import group, prefixed, set_weights
 from medfed.rng import numpy_generator
 from medfed.training.local import Correction, LocalResult
 from medfed.types import SiteData, Update, Weights
+from privacy.mechanisms.contract import noised_at_site
 
 _PERSONAL = "personal"
 _STRATEGY = "strategy"
@@ -43,7 +44,7 @@ def local_round(
     personal = {name: weights[name] + outcome.change[name] for name in weights.keys() - request.weights.keys()}
     keeps = {_PERSONAL: personal, _STRATEGY: outcome.state, _RESIDUAL: residual}
     next_kept = {name: value for prefix, part in keeps.items() for name, value in prefixed(prefix, part).items()}
-    return _update(data.site, wire, outcome), next_kept
+    return _update(data.site, wire, outcome, scenario), next_kept
 
 
 def local_outcome(request: Request, data: SiteData, kept: Weights, trainer: Trainer | None = None) -> Outcome:
@@ -69,9 +70,11 @@ def _train(
     return trainer(model, data.train, scenario, data.site, round_number, correct)
 
 
-def _update(site: str, tensors: Weights, outcome: Outcome) -> Update:
+def _update(site: str, tensors: Weights, outcome: Outcome, scenario: Scenario) -> Update:
+    """The training loss is a sum over those whom noise is to hide: where a site adds noise, it stays at the site."""
     result = outcome.result
-    metrics = {"loss": result.loss, **outcome.metrics}
+    loss = {} if noised_at_site(scenario.privacy.mechanism) else {"loss": result.loss}
+    metrics = {**loss, **outcome.metrics}
     return Update(site, tensors, result.num_examples, result.num_steps, metrics, outcome.extras)
 
 

@@ -2,8 +2,8 @@
 
 From the site's own configuration, never from a message: ``home`` (or ``ledger``), the folder of the ledger, which
 spans all runs of the site; ``budget-record``, ``budget-patient`` and ``budget-site``, the largest epsilon per unit, at
-``budget-delta``. A site with a budget for a unit releases nothing without noise for that unit. The scenario's own
-budget holds as well, wherever it is run.
+``budget-delta``. A site with a budget for a unit sends no update without noise for that unit; counts, and scores of
+validation and test images, are outside of it. The scenario's own budget holds as well, wherever it is run.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from flwr.app import Context
 
 from client.home import site_home
-from client.site import site_name
+from client.site import is_simulated, site_name
 from medfed.config import Scenario
 from medfed.errors import SiteError
 from medfed.files import file_name
@@ -22,7 +22,7 @@ from privacy.ledger.account import Account, Work
 from privacy.ledger.budget import UNITS, Budget
 from privacy.ledger.outbox import Outbox
 from privacy.ledger.store import Ledger
-from privacy.mechanisms.contract import ServerMechanism, TrainingMechanism
+from privacy.mechanisms.contract import ServerMechanism, SharedMechanism, TrainingMechanism
 from privacy.release import Release
 from privacy.training.plan import round_release
 from privacy.training.units import num_units
@@ -35,7 +35,7 @@ def released(request: Request, context: Context, data: SiteData, work: Work) -> 
 
     Raises:
         PrivacyBudgetError: the release would exceed what the site may spend; nothing was trained.
-        SiteError: there is something to write down, and no folder for it.
+        SiteError: there is something to write down, and no folder for it, no accountant for it, or no secret noise.
     """
     release = planned_release(request, data)
     own = own_budgets(context)
@@ -43,11 +43,16 @@ def released(request: Request, context: Context, data: SiteData, work: Work) -> 
         for budget in own:
             budget.require((), None)
         return work()
+    if own and is_simulated(context):
+        raise SiteError(
+            "--node-config budget-*: expected noise that nobody can draw again, but this site draws it from the "
+            "scenario's seed; remove simulated=true and MEDFED_SIMULATED=1"
+        )
     budgets = [*own, *scenario_budgets(request.scenario)]
     ledger = site_ledger(context, request)
-    return Account(ledger, Outbox(ledger.folder, request.run), request.run, budgets).released(
-        release, request.weights, work
-    )
+    anew = isinstance(request.scenario.privacy.mechanism, SharedMechanism)
+    account = Account(ledger, Outbox(ledger.folder, request.run), request.run, budgets, anew)
+    return account.released(release, request.weights, work)
 
 
 def planned_release(request: Request, data: SiteData) -> Release | None:

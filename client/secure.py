@@ -1,10 +1,13 @@
 """Secure aggregation at the site (:mod:`privacy.secure_aggregation`): its four phases over messages.
 
 What a site must remember between two phases lies in one file of its own, readable by its owner alone, and is gone after
-the last phase. A new session takes the place of an open one. Keys, seeds and shares are of the operating system's
-generator, in a simulation too: the sum is exact, so that no number depends on them.
+the last phase. A new session takes the place of an open one. Where updates have no noise, a site also remembers of
+which round and of whom it helped to open the sum, and helps with none over other sites: two would differ by single
+updates. Where they have noise, the ledger counts (:mod:`client.released`). Keys, seeds and shares are of the
+operating system's generator, in a simulation too: the sum is exact, so that no number depends on them.
 """
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +17,10 @@ import pydantic
 from flwr.app import Context, RecordDict
 
 from client.home import site_home
-from client.site import site_name
+from client.site import is_simulated, site_name
 from medfed.config import Scenario
-from medfed.errors import SiteError
-from medfed.files import file_name, replacing
+from medfed.errors import RefusedError, SiteError
+from medfed.files import file_name, replacing, write_text_atomic
 from medfed.messages import Request
 from medfed.params import flatten
 from medfed.types import Update
@@ -26,6 +29,7 @@ from privacy.secure_aggregation import site, wire
 from privacy.secure_aggregation.quantisation import encode, steps_of
 from privacy.secure_aggregation.site import Advertised, Masked, Shared
 
+_ROUND, _OPENED = ".round", ".opened"
 _STATE = pydantic.TypeAdapter[Any](Advertised | Shared | Masked)
 
 
@@ -75,6 +79,8 @@ def masked(
     vector = encode(values, int(weight), steps_of(settings.bits, settings.clip, asked.levels, step))
     next_state, total = site.mask(state, asked.letters, vector)
     _save(file, next_state)  # before it leaves: a second vector under these masks would show their difference
+    if _is_bare(context, request.scenario):
+        write_text_atomic(file.with_suffix(_ROUND), f"{request.round}\n")
     return wire.put_vector(total, seconds)
 
 
@@ -82,9 +88,36 @@ def opened(content: RecordDict, context: Context, scenario: Scenario) -> RecordD
     """Answer the last phase, once."""
     asked = wire.take(content, wire.AskShare)
     file = _file(context, scenario, asked.run)
-    found = site.open_masks(_load(file, Masked), asked.session, frozenset(asked.delivered))
+    state = _load(file, Masked)
+    found = site.open_masks(state, asked.session, frozenset(asked.delivered))
+    if _is_bare(context, scenario):
+        _open_once(file, {state.site, *asked.delivered})
     file.unlink()
     return wire.put(wire.Letters(found))
+
+
+def _is_bare(context: Context, scenario: Scenario) -> bool:
+    """Whether nothing but secure aggregation hides the update; a simulation's sites hide nothing from each other."""
+    return not scenario.privacy.is_on and not is_simulated(context)
+
+
+def _open_once(file: Path, delivered: set[str]) -> None:
+    """Write down that the sum over ``delivered`` is opened, before it can be.
+
+    More than half of those who could open a site's masks opened the first sum, so that their refusal is enough.
+
+    Raises:
+        RefusedError: a sum of this round, or of a later one, was opened before, over other sites.
+    """
+    number, place = int(file.with_suffix(_ROUND).read_text(encoding="utf-8")), file.with_suffix(_OPENED)
+    if place.exists():
+        last, *sites = json.loads(place.read_text(encoding="utf-8"))
+        if number < last or (number == last and set(sites) != delivered):
+            raise RefusedError(
+                f"round {number}: a sum of round {last} over {len(sites)} sites was opened already; one over others "
+                "would show single updates by the difference, and they have no noise; start a new run"
+            )
+    write_text_atomic(place, json.dumps([number, *sorted(delivered)]))
 
 
 def _file(context: Context, scenario: Scenario, run: str) -> Path:

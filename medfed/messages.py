@@ -209,8 +209,8 @@ def mark_stacked(content: RecordDict) -> None:
     content[STACKED] = ConfigRecord()
 
 
-def read_update(site: str, content: RecordDict) -> Delivery:
-    """The inverse of :func:`update_reply`.
+def read_update(site: str, content: RecordDict, with_loss: bool = True) -> Delivery:
+    """The inverse of :func:`update_reply`; ``with_loss``: a training loss must be among the metrics.
 
     Raises:
         UpdateError: the reply lacks a part, or a tensor is malformed.
@@ -227,7 +227,7 @@ def read_update(site: str, content: RecordDict) -> Delivery:
         raise UpdateError(f"site {site}: the reply lacks {', '.join(sorted(missing))}")
     metrics = {name.removeprefix("metric."): value for name, value in numbers.items() if name.startswith("metric.")}
     examples, steps = numbers["num-examples"], numbers["num-steps"]
-    if not all(map(math.isfinite, numbers.values())) or "loss" not in metrics:
+    if not all(map(math.isfinite, numbers.values())) or (with_loss and "loss" not in metrics):
         raise UpdateError(f"site {site}: counts must be finite, and a finite loss be among the metrics; got {numbers}")
     try:
         tensors, extras = _unpack(arrays, UPDATE), _unpack_extras(arrays, UPDATE)

@@ -77,8 +77,12 @@ def total_epsilon(releases: Iterable[Release], delta: float, accountant: Account
         ScenarioError: ``accountant`` cannot account for it.
     """
     found = tuple(releases)
-    on_integers = any(release.mechanism == _DISCRETE for release in found)
-    return (Rdp() if on_integers else accountant)(composition(found), delta)
+    return accountant_of(found, accountant)(composition(found), delta)
+
+
+def accountant_of(releases: Iterable[Release], accountant: Accountant) -> Accountant:
+    """By which method :func:`total_epsilon` accounts for ``releases`` where ``accountant`` is asked for."""
+    return Rdp() if any(release.mechanism == _DISCRETE for release in releases) else accountant
 
 
 def composition(releases: Iterable[Release]) -> Composition:

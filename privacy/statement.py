@@ -11,10 +11,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from medfed.registry import name_of
 from medfed.results import Guarantee, PrivacyStatement, SiteGuarantee
+from privacy.accountants import TIGHTEST
 from privacy.accountants.contract import Accountant
 from privacy.gaussian import noise_multiplier
-from privacy.release import Release, Unit, replaced, total_epsilon
+from privacy.release import Release, Unit, accountant_of, replaced, total_epsilon
 
 USEFUL_EPSILON = 8.0
 """What an outlook is stated for: the weakest of De et al. (arXiv:2204.13650, 81.4 % on CIFAR-10 at delta 1e-5)."""
@@ -35,6 +37,7 @@ class Setting:
         delta: at which epsilon is stated.
         replayable: the noise is of the scenario's seed.
         summed: nobody but a site sees its update, noised or not.
+        accountant: by which method, unless the noise is on integers.
     """
 
     mechanism: str
@@ -47,11 +50,12 @@ class Setting:
     delta: float
     replayable: bool
     summed: bool = False
+    accountant: Accountant = TIGHTEST
 
 
 def statement(releases: Sequence[Release], setting: Setting) -> PrivacyStatement:
     """What ``releases``, one or more, come to; they are those of the site that took part most often."""
-    guarantees = [_guarantee(releases, setting.delta), _guarantee([replaced(r) for r in releases], setting.delta)]
+    guarantees = [_guarantee(releases, setting), _guarantee([replaced(each) for each in releases], setting)]
     return PrivacyStatement(
         mechanism=setting.mechanism,
         noise_multiplier=releases[0].noise_multiplier,
@@ -60,7 +64,7 @@ def statement(releases: Sequence[Release], setting: Setting) -> PrivacyStatement
         covered=_covered(setting),
         not_covered=_not_covered(setting),
         replayable=setting.replayable,
-        sentence=_sentence(guarantees[0], setting),
+        sentence=_sentence(guarantees[0], releases, setting),
         outlook=site_outlook(
             len(releases),
             setting.num_rounds,
@@ -83,9 +87,9 @@ def site_guarantees(
 
 
 _HIDDEN: dict[Unit, str] = {
-    "record": "the presence of any one image",
-    "patient": "the presence of any one patient, with all images",
-    "site": "whether the site's data were used",
+    "record": "the presence of any one training image",
+    "patient": "the presence of any one patient, with all training images",
+    "site": "whether the site's training data were used",
 }
 
 
@@ -98,7 +102,12 @@ def _of_site(
     how = f"{len(releases)} releases" if unit == "site" else f"{steps} noised steps in {len(releases)} rounds"
     share = "" if rate == 1.0 else f", each on a random share of {rate:.3g}"
     holds = "would be protected, were the noise not of the scenario's seed," if replayable else "is protected"
-    sentence = f"{site}: {_HIDDEN[unit]} {holds} with epsilon = {epsilon:.3g} at delta = {delta:g} ({how}{share})."
+    by = name_of("accountant", accountant_of(releases, accountant))
+    counts = "" if unit == "site" else ", were counts not told"
+    sentence = (
+        f"{site}: {_HIDDEN[unit]} {holds} with epsilon = {epsilon:.3g} at delta = {delta:g} (one {unit} added or "
+        f"removed{counts}; by {by}, {how}{share})."
+    )
     return SiteGuarantee(unit=unit, epsilon=epsilon, delta=delta, releases=len(releases), sentence=sentence)
 
 
@@ -109,15 +118,16 @@ def _covered(setting: Setting) -> str:
     return f"{seen}, and the global model of every round"
 
 
-def _guarantee(releases: Sequence[Release], delta: float) -> Guarantee:
-    epsilon = total_epsilon(releases, delta)
+def _guarantee(releases: Sequence[Release], setting: Setting) -> Guarantee:
+    delta, epsilon = setting.delta, total_epsilon(releases, setting.delta, setting.accountant)
     unit, relation = releases[0].unit, releases[0].relation
     return Guarantee(unit=unit, relation=relation, epsilon=epsilon, delta=delta, releases=len(releases))
 
 
 def _not_covered(setting: Setting) -> list[str]:
     """What is told of a site without noise."""
-    numbers = "each site's training loss, counts of images and steps, validation and test scores"
+    loss = "" if setting.at_sites else "training loss, "
+    numbers = f"each site's {loss}counts of images and steps, validation and test scores, and how long it took"
     found = [
         f"{numbers}: sent to the server" + (", which is not trusted here" if setting.at_sites else ""),
         "rounds.jsonl, summary.json and the page, which hold these numbers",
@@ -127,12 +137,13 @@ def _not_covered(setting: Setting) -> list[str]:
     return found if setting.at_sites else [*found, "recorded and spooled updates, which lie at the server as they came"]
 
 
-def _sentence(found: Guarantee, setting: Setting) -> str:
+def _sentence(found: Guarantee, releases: Sequence[Release], setting: Setting) -> str:
     who = "the server and everyone else" if setting.at_sites else "everyone who sees the model of every round"
+    by = name_of("accountant", accountant_of(releases, setting.accountant))
     promise = (
-        f"Against {who}, the presence of any one site's data is protected with epsilon = {found.epsilon:.3g} at "
-        f"delta = {found.delta:g} (site level, one site added or removed, {found.releases} releases); trusted: "
-        f"{setting.trusted}."
+        f"Against {who}, the presence of any one site's training data is protected with epsilon = {found.epsilon:.3g} "
+        f"at delta = {found.delta:g} (site level, one site added or removed, by {by}, {found.releases} releases); "
+        f"trusted: {setting.trusted}. Not so its counts, validation and test scores, which are sent without noise."
     )
     if not setting.replayable:
         return promise

@@ -186,6 +186,7 @@ def privacy_statement(
         delta=scenario.privacy.delta,
         replayable=replayable,
         summed=isinstance(mechanism, SharedMechanism),
+        accountant=scenario.privacy.accountant,
     )
     return _with_sites(statement(found, setting), scenario, infos, asked)
 

@@ -15,7 +15,7 @@ from medfed.results import Failure, RoundResult, SiteRound
 from medfed.rng import numpy_generator
 from medfed.training.local import steps_per_round
 from medfed.types import Weights
-from privacy.mechanisms.contract import ServerMechanism
+from privacy.mechanisms.contract import ServerMechanism, noised_at_site
 from privacy.noise import seeded_normal, system_normal
 from server.checks import check_update
 from server.collector import Collector
@@ -132,8 +132,9 @@ def _keep(federation: Federation, current: OpenRound, site: str, content: Record
 
 
 def _read(federation: Federation, current: OpenRound, site: str, content: RecordDict) -> Delivery:
-    delivery = messages.read_update(site, content)
-    compression = federation.scenario.federation.compression
+    scenario = federation.scenario
+    delivery = messages.read_update(site, content, with_loss=not noised_at_site(scenario.privacy.mechanism))
+    compression = scenario.federation.compression
     tensors = compression.decompress(delivery.update.tensors, current.weights)
     return replace(delivery, update=replace(delivery.update, tensors=tensors))
 
@@ -166,7 +167,7 @@ def _take(
         current.alone.add(site)
     if current.number in federation.scenario.recorded_rounds:
         federation.folder.record_update(current.number, update)
-    loss = update.metrics["loss"]
+    loss = update.metrics.get("loss")
     current.sites[site] = SiteRound(
         num_examples=update.num_examples, num_steps=update.num_steps, loss=loss, seconds=delivery.seconds
     )

@@ -3,16 +3,20 @@
 The order that makes it safe: the update is noised; its file is on the disk; its row is on the disk; it leaves. A crash
 before the row means that nothing left, after it that the file is sent as it is. Only where the file is lost is the
 round trained and noised anew, which is one release more, unless it comes out the same to the last bit.
+
+Under noise that sites share (``anew``) nothing is ever sent again: one update in two sums over different sites would be
+what they differ by, with its own share of the noise alone. Whoever is asked again noises anew, a release more.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from medfed.errors import SiteError
 from medfed.types import Update, Weights
 from privacy.ledger.budget import Budget
-from privacy.ledger.outbox import Outbox, digest
+from privacy.ledger.outbox import Outbox, digest, update_digest
 from privacy.ledger.store import Ledger
-from privacy.release import Release
+from privacy.release import Release, composition
 
 Work = Callable[[], tuple[Update, float]]
 """Trains, clips and noises; gives the update as it may leave, and seconds."""
@@ -20,12 +24,16 @@ Work = Callable[[], tuple[Update, float]]
 
 @dataclass(frozen=True)
 class Account:
-    """The ledger, what was sent in this run, and the budgets that hold here."""
+    """The ledger, what was sent in this run, and the budgets that hold here.
+
+    ``anew``: what was released is not sent again, and is not kept.
+    """
 
     ledger: Ledger
     outbox: Outbox
     run: str
     budgets: Sequence[Budget]
+    anew: bool = False
 
     def released(self, release: Release, weights: Weights, work: Work) -> tuple[Update, float]:
         """What leaves the site in a round: what was released already, or else what ``work`` makes, written down first.
@@ -37,17 +45,19 @@ class Account:
 
         Raises:
             PrivacyBudgetError: a budget does not allow for it. LedgerError: the ledger does not hold together.
+            SiteError: no accountant knows how it is noised; nothing is trained.
             WriteError: it cannot be written; nothing is released.
         """
-        rows = self.ledger.of(self.run, release.round)
-        for row in reversed(rows):
-            found = self.outbox.get(release.round, row.update)
+        _require_known(release)
+        known = [] if self.anew else [row.update for row in self.ledger.of(self.run, release.round)]
+        for sent in reversed(known):
+            found = self.outbox.get(release.round, sent)
             if found is not None:
                 return found
         self._require(self.ledger.releases(), release)
         update, seconds = work()
-        sent = self.outbox.put(release.round, update, seconds)
-        if sent not in {row.update for row in rows}:
+        sent = update_digest(update) if self.anew else self.outbox.put(release.round, update, seconds)
+        if sent not in known:
             self.ledger.add(self.run, release, digest(weights), sent, lambda before: self._require(before, release))
         self.outbox.forget_before(release.round)
         return update, seconds
@@ -55,3 +65,10 @@ class Account:
     def _require(self, before: Sequence[Release], planned: Release) -> None:
         for budget in self.budgets:
             budget.require(before, planned)
+
+
+def _require_known(release: Release) -> None:
+    try:
+        composition((release,))
+    except ValueError as error:
+        raise SiteError(f"round {release.round}: {error}; nothing was trained") from error

@@ -1,5 +1,6 @@
 """``medfed privacy ledger`` and ``medfed privacy verify``: thin shells over :mod:`privacy.ledger`."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ from medfed.errors import ScenarioError
 
 if TYPE_CHECKING:
     from privacy.ledger.entry import Entry
+    from privacy.release import Unit
 
 _PLACE = "A run, the folder of a site or of several sites, or a ledger.sqlite."
 
@@ -39,18 +41,18 @@ def ledger(path: Place, delta: Annotated[float, typer.Option(help="At which epsi
         table.add_section()
         _rows(table.add_row, "all runs", entries, delta)
         console.print(table)
+        if any(math.isinf(_epsilon(entries, unit, delta)) for unit in _units(entries)):
+            console.print("inf: among them are releases without noise for this unit, only for a smaller one")
         if entries:
             last = entries[-1]
             console.print(f"row {last.number}, {last.time}: {last.hash}", highlight=False, soft_wrap=True)
 
 
 def _rows(add: Callable[..., None], run: str, entries: "list[Entry]", delta: float) -> None:
-    """A line per unit: of releases with noise for it, or for larger units."""
-    from privacy.ledger.budget import covers, spent
-
-    for unit in dict.fromkeys(entry.release.unit for entry in entries):
-        releases = [entry.release for entry in entries if covers(entry.release, unit)]
-        rounds = sorted({release.round for release in releases})
+    """A line per unit, of all releases, as a budget counts them."""
+    releases = [entry.release for entry in entries]
+    rounds = sorted({release.round for release in releases})
+    for unit in _units(entries):
         add(
             run,
             unit,
@@ -58,8 +60,18 @@ def _rows(add: Callable[..., None], run: str, entries: "list[Entry]", delta: flo
             f"{rounds[0]}-{rounds[-1]}" if len(rounds) > 1 else str(rounds[0]),
             str(len(releases)),
             str(sum(release.steps for release in releases)),
-            f"{spent(releases, unit, delta):.4g}",
+            f"{_epsilon(entries, unit, delta):.4g}",
         )
+
+
+def _units(entries: "list[Entry]") -> "list[Unit]":
+    return list(dict.fromkeys(entry.release.unit for entry in entries))
+
+
+def _epsilon(entries: "list[Entry]", unit: "Unit", delta: float) -> float:
+    from privacy.ledger.budget import spent
+
+    return spent([entry.release for entry in entries], unit, delta)
 
 
 def verify(
@@ -84,6 +96,8 @@ def verify(
         for fault in verdict.faults:
             wrong = True
             console.print(f"FAULT {fault}", highlight=False, markup=False)
+        for file in verdict.unreleased:
+            console.print(f"NOTE {file}: was not released: a crash came first", highlight=False, markup=False)
         if not verdict.faults:
             console.print(f"OK {each.site}: {len(verdict.entries)} rows", highlight=False, markup=False)
     if wrong:

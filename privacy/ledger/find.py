@@ -28,11 +28,15 @@ def ledgers(path: Path) -> list[Ledger]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found in one ledger; ``faults`` is empty where all is as it was written."""
+    """What was found in one ledger; ``faults`` is empty where all is as it was written.
+
+    ``unreleased``: stored updates of rounds without a row, as a crash just before the row leaves them. They never left.
+    """
 
     ledger: Ledger
     entries: list[Entry]
     faults: list[str]
+    unreleased: list[Path]
 
 
 def verify(ledger: Ledger, head: str = "") -> Verdict:
@@ -45,16 +49,17 @@ def verify(ledger: Ledger, head: str = "") -> Verdict:
     try:
         entries = ledger.entries()
     except MedfedError as error:
-        return Verdict(ledger, [], [str(error)])
+        return Verdict(ledger, [], [str(error)], [])
     faults = []
     if head and head not in {entry.hash for entry in entries}:
         faults.append(f"{ledger.path}: no row has the hash {head}: the rows up to it were written anew")
-    faults += _updates(ledger, entries)
-    return Verdict(ledger, entries, faults)
+    changed, unreleased = _updates(ledger, entries)
+    return Verdict(ledger, entries, faults + changed, unreleased)
 
 
-def _updates(ledger: Ledger, entries: list[Entry]) -> list[str]:
-    faults = []
+def _updates(ledger: Ledger, entries: list[Entry]) -> tuple[list[str], list[Path]]:
+    """What is wrong with the stored updates, and those that were not released."""
+    faults, unreleased = [], []
     for run in sorted({entry.run for entry in entries}):
         outbox = Outbox(ledger.folder, run)
         rounds: dict[int, list[str]] = {}
@@ -63,6 +68,8 @@ def _updates(ledger: Ledger, entries: list[Entry]) -> list[str]:
                 rounds.setdefault(entry.release.round, []).append(entry.update)
         for path in outbox.files():
             known = rounds.get(int(path.stem), [])
-            if all(outbox.get(int(path.stem), expected) is None for expected in known):
+            if not known:
+                unreleased.append(path)
+            elif all(outbox.get(int(path.stem), expected) is None for expected in known):
                 faults.append(f"{path}: is not what the ledger says was released; it would not be sent again")
-    return faults
+    return faults, unreleased

@@ -7,6 +7,7 @@ ones are removed, because no server that has begun a round asks for the one befo
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 from medfed import payload
 from medfed.errors import UpdateError
@@ -30,20 +31,11 @@ class Outbox:
         Raises:
             WriteError: it cannot be written.
         """
-        tensors = _tensors(update)
-        about = {
-            "site": update.site,
-            "extras": list(update.extras),
-            "num_examples": update.num_examples,
-            "num_steps": update.num_steps,
-            "metrics": dict(update.metrics),
-            "seconds": seconds,
-        }
         with replacing(self._file(round_number)) as temporary, temporary.open("wb") as file:
-            file.write(payload.pack(tensors, about))
+            file.write(payload.pack(_tensors(update), _about(update) | {"seconds": seconds}))
             file.flush()
             os.fsync(file.fileno())
-        return digest(tensors)
+        return update_digest(update)
 
     def get(self, round_number: int, expected: str) -> tuple[Update, float] | None:
         """The update of a round and the seconds it took; None where it is lost, or is not the one with this digest."""
@@ -52,14 +44,14 @@ class Outbox:
             return None
         try:
             tensors, about = payload.unpack_all(memoryview(path.read_bytes()))
-        except (UpdateError, KeyError, ValueError):
-            return None
-        if digest(tensors) != expected:
+            seconds = float(about.pop("seconds"))
+            if _digest(tensors, about) != expected:
+                return None
+        except (UpdateError, KeyError, ValueError, TypeError):
             return None
         extras = {name: group(tensors, _EXTRA + name) for name in about["extras"]}
         counts = about["num_examples"], about["num_steps"]
-        update = Update(about["site"], group(tensors, _UPDATE), *counts, about["metrics"], extras)
-        return update, about["seconds"]
+        return Update(about["site"], group(tensors, _UPDATE), *counts, about["metrics"], extras), seconds
 
     def forget_before(self, round_number: int) -> None:
         """Remove all but the newest of the rounds before this one."""
@@ -77,7 +69,27 @@ class Outbox:
 
 def digest(weights: Weights) -> str:
     """SHA-256 of tensors: names, types, shapes and values, in their order."""
-    return hashlib.sha256(payload.pack(weights)).hexdigest()
+    return _digest(weights, {})
+
+
+def update_digest(update: Update) -> str:
+    """SHA-256 of all of ``update``: its tensors, counts and metrics."""
+    return _digest(_tensors(update), _about(update))
+
+
+def _digest(tensors: Weights, about: dict[str, Any]) -> str:
+    return hashlib.sha256(payload.pack(tensors, about)).hexdigest()
+
+
+def _about(update: Update) -> dict[str, Any]:
+    """All of it but tensors; seconds stand beside it, since they are other ones where the same round is run again."""
+    return {
+        "site": update.site,
+        "extras": list(update.extras),
+        "num_examples": update.num_examples,
+        "num_steps": update.num_steps,
+        "metrics": dict(update.metrics),
+    }
 
 
 def _tensors(update: Update) -> Weights:

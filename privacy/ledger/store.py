@@ -1,8 +1,9 @@
 """The ledger's file: SQLite, rows are added and never touched again, on the disk before :meth:`Ledger.add` returns.
 
 Beside it lies ``ledger.head``, the number and hash of the last row, which is how a file that lost its last rows, or is
-gone, is told from one that never had them. It is written after the row, so that after a crash between the two it is
-behind, which is no fault.
+gone, is told from one that never had them. It is there before the first row, and brought up after each, so that after a
+crash between the two it is behind, which is no fault; that it is not there at all is one. It is written under the
+database's lock: of two runs, the later row stays the last.
 """
 
 import sqlite3
@@ -95,6 +96,8 @@ class Ledger:
                 self._create(database)
             before = self._read(database, self._head())
             allow([entry.release for entry in before])
+            if not before:
+                self._write_head(0, first_hash(self.site))
             now = datetime.now(UTC).isoformat(timespec="seconds")
             entry = Entry(len(before) + 1, run, release, model, update, now, "")
             previous = before[-1].hash if before else first_hash(self.site)
@@ -102,15 +105,24 @@ class Ledger:
             marks = ", ".join("?" * len(COLUMNS))
             database.execute(f"INSERT INTO releases ({', '.join(COLUMNS)}) VALUES ({marks})", to_row(entry))
             database.execute("COMMIT")
-        write_text_atomic(self.folder / HEAD, f"{entry.number} {entry.hash}\n")
+            database.execute("BEGIN IMMEDIATE")  # not before the row is there: a crash would leave a head without it
+            last = database.execute("SELECT number, hash FROM releases ORDER BY number DESC LIMIT 1").fetchone()
+            self._write_head(*last)
+            database.execute("COMMIT")
         return entry
+
+    def _write_head(self, number: int, last: str) -> None:
+        """Never to a smaller number; for whoever holds the database's lock."""
+        head = self._head()
+        if head is None or number > head[0]:
+            write_text_atomic(self.folder / HEAD, f"{number} {last}\n")
 
     def _create(self, database: sqlite3.Connection) -> None:
         for statement in _statements(_TABLES):
             database.execute(statement)
         database.execute("INSERT INTO site VALUES (?)", (self.site,))
 
-    def _read(self, database: sqlite3.Connection, head: tuple[int, str]) -> list[Entry]:
+    def _read(self, database: sqlite3.Connection, head: tuple[int, str] | None) -> list[Entry]:
         if _is_empty(database):  # the first row's transaction was cut
             return self._checked([], head)
         sites = [name for (name,) in database.execute("SELECT name FROM site")]
@@ -121,22 +133,27 @@ class Ledger:
         rows = database.execute(f"SELECT {', '.join(COLUMNS)} FROM releases ORDER BY number")
         return self._checked([from_row(row) for row in rows], head)
 
-    def _checked(self, entries: list[Entry], head: tuple[int, str]) -> list[Entry]:
+    def _checked(self, entries: list[Entry], head: tuple[int, str] | None) -> list[Entry]:
         previous = first_hash(self.site)
         for number, entry in enumerate(entries, start=1):
             if entry.number != number or entry.hash != chained(previous, to_row(entry)):
                 raise LedgerError(f"{self.path}: row {number} was edited, moved, or follows a removed one; {_REMEDY}")
             previous = entry.hash
-        number, last = head
+        head = head or self._head()  # again: it may have been made with the first row since
+        if head is None and entries:
+            raise LedgerError(
+                f"{self.path}: has rows, but no {HEAD} is beside it: its last rows may be gone; {_REMEDY}"
+            )
+        number, last = head or (0, "")
         if number > len(entries) or (number and entries[number - 1].hash != last):
             raise LedgerError(f"{self.path}: ends before row {number} of {HEAD}; {_REMEDY}")
         return entries
 
-    def _head(self) -> tuple[int, str]:
-        """Number and hash of the last row as the file beside says; 0 where there is none."""
+    def _head(self) -> tuple[int, str] | None:
+        """Number and hash of the last row as the file beside says; None where it is not there."""
         path = self.folder / HEAD
         if not path.exists():
-            return 0, ""
+            return None
         number, _, found = path.read_text(encoding="utf-8").strip().partition(" ")
         if not number.isdigit():
             raise LedgerError(f"{path}: expected the number and the hash of a row; {_REMEDY}")

@@ -171,6 +171,12 @@ class TrainingMechanism(Protocol):
         ...
 
 
+def noised_at_site(mechanism: object) -> bool:
+    """Whether noise is added before anything leaves a site: then nothing of its training leaves without."""
+    promises = getattr(mechanism, "protects", True)
+    return promises and isinstance(mechanism, TrainingMechanism | SiteMechanism | SharedMechanism)
+
+
 @runtime_checkable
 class Mechanism(Protocol):
     """What mechanisms of the server and of the sites say of themselves.

@@ -64,7 +64,7 @@ def fault(
     except Exception as error:  # a model may be a user's own, and Opacus knows few layers
         return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
     most = TOLERANCE[next(iter(trained(model).values())).dtype]
-    return f"relative error {found:.1g}, expected at most {most:g}" if found > most else ""
+    return "" if found <= most else f"relative error {found:.1g}, expected at most {most:g}"
 
 
 def relative_error(

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from medfed.config import Scenario
 from medfed.errors import SiteError
-from medfed.training.local import Correction, LocalResult, lr_scale, mean_loss
+from medfed.training.local import Correction, LocalResult, lr_scale
 from medfed.training.losses.contract import Loss
 from medfed.types import ImageSet
 from privacy.mechanisms.contract import TrainingMechanism
@@ -61,6 +61,9 @@ def train_private(
 ) -> LocalResult:
     """Train ``model`` in place for one round; buffers keep their values.
 
+    The loss of the result has no noise and must stay at the site; it is not finite where one image's is not, which
+    ends nothing: that a round was given up would tell of the image.
+
     Args:
         model: holds the weights to start from.
         images: the site's training images.
@@ -72,7 +75,6 @@ def train_private(
 
     Raises:
         SiteError: delta is too large for so few units, or gradients of single images come out wrong.
-        DivergedError: the loss is not finite.
     """
     training, mechanism = scenario.training, scenario.privacy.mechanism
     units = units_of(images, mechanism.unit)
@@ -91,7 +93,7 @@ def train_private(
                 _descend(work, clipped, rate * len(units), optimizer, correct)
                 total += clipped.loss
     expected_images = rate * len(images)
-    return LocalResult(steps, len(images), mean_loss(total / expected_images, steps, site, round_number))
+    return LocalResult(steps, len(images), total / expected_images / steps)
 
 
 def view_loss(loss: Loss, multiplicity: int) -> SampleLoss:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from medfed.registry import name_of
 from medfed.results import Guarantee, PrivacyStatement
 from privacy.accountants import TIGHTEST
 from privacy.accountants.contract import Accountant
@@ -72,7 +73,7 @@ def training_statement(releases: Sequence[Release], setting: TrainingSetting) ->
         ),
         not_covered=_not_covered(releases[0], setting),
         replayable=setting.replayable,
-        sentence=_sentence(guarantees[0], releases, setting),
+        sentence=_sentence(guarantees, releases, setting),
         outlook=f"{_outlook(releases[0], setting)} Whole sites are not hidden. {of_sites}",
     )
 
@@ -90,8 +91,11 @@ def _guarantee(releases: Sequence[Release], setting: TrainingSetting) -> Guarant
 def _not_covered(release: Release, setting: TrainingSetting) -> list[str]:
     """What is told of images without noise."""
     found = [
-        "each site's training loss, class counts, validation and test scores: sent to the server without noise",
-        f"how many images and {release.unit}s each site has, from which rates and weights follow: taken for public",
+        "each site's class counts, validation and test scores, and how long it took: sent to the server without noise",
+        f"how many images and {release.unit}s each site has, from which rates and weights follow: taken for public, "
+        f"so that one {release.unit} more or less shows there; only the replace relation holds",
+        "how images were split into training, validation and test: taken for fixed; a split that was made here moves "
+        "others' images when a patient is added",
         "rounds.jsonl, summary.json and the page, which hold these numbers",
         "which sites take part, and when: taken for public",
         "baselines, which are trained without noise",
@@ -105,14 +109,20 @@ def _not_covered(release: Release, setting: TrainingSetting) -> list[str]:
     return found
 
 
-def _sentence(found: Guarantee, releases: Sequence[Release], setting: TrainingSetting) -> str:
-    what = "any one image" if found.unit == "record" else "all images of any one patient at a site"
+def _sentence(found: Sequence[Guarantee], releases: Sequence[Release], setting: TrainingSetting) -> str:
+    """The replace relation leads: who is told the counts sees one unit more or less in them."""
+    present, other = found
+    unit = other.unit
+    what = "any one training image" if unit == "record" else "all training images of any one patient at a site"
     steps = sum(release.steps for release in releases)
     promise = (
-        f"Against the server and everyone else who sees updates or models, the presence of {what} is protected with "
-        f"epsilon = {found.epsilon:.3g} at delta = {found.delta:g} ({found.unit} level, one {found.unit} added or "
-        f"removed, {steps} steps in {found.releases} rounds, each on a share of {releases[0].sampling_rate:.3g} drawn "
-        f"at random; the largest of all sites, at {setting.site}); trusted: {setting.trusted}."
+        f"Against the server and everyone else who sees updates or models, what is in {what} is protected with "
+        f"epsilon = {other.epsilon:.3g} at delta = {other.delta:g} ({unit} level, one {unit} replaced by another, by "
+        f"{name_of('accountant', TIGHTEST)}, {steps} steps in {other.releases} rounds, each on a share of "
+        f"{releases[0].sampling_rate:.3g} drawn at random; the largest of all sites, at {setting.site}); trusted: "
+        f"{setting.trusted}. Not so the validation and test scores, which are sent without noise, nor the counts: "
+        f"while these are told, epsilon = {present.epsilon:.3g} for one {unit} added or removed (by "
+        f"{name_of('accountant', setting.accountant)}) does not hold."
     )
     if not setting.replayable:
         return promise

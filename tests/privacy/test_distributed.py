@@ -11,13 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from flwr.app import Context, RecordDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
+from client.private import protected
+from client.strategies.contract import Outcome
 from medfed.config import Scenario, parse_scenario
 from medfed.errors import QuorumError, ScenarioError
+from medfed.messages import Request
+from medfed.models.initial import initial_weights
 from medfed.params import difference, flatten, load_weights, norm
+from medfed.training.local import LocalResult
 from medfed.types import Weights
 from privacy.accountants.contract import Composition, Steps
 from privacy.accountants.rdp import Rdp
@@ -180,3 +186,24 @@ def test_the_sum_is_not_opened_where_too_little_noise_is_in_it(sites, tmp_path: 
 
 def test_it_survives_toml() -> None:
     assert parse_scenario(private().to_toml()) == private()
+
+
+def test_a_simulation_s_share_is_of_the_seed_and_of_how_often_it_was_released(tmp_path: Path) -> None:
+    """The same before each release, another after it, and the same for whoever repeats all of it."""
+    scenario = private(**{"federation.sites": ("a", "b", "c")})
+    request = Request(scenario, "run", 1, initial_weights(scenario))
+    result = LocalResult(1, 1, 0.5)
+    outcome = Outcome(result, {name: torch.zeros_like(value) for name, value in request.weights.items()})
+
+    def shares(home: Path) -> list[torch.Tensor]:
+        context, found = Context(1, 1, {"site": "a", "simulated": True, "home": str(home)}, RecordDict(), {}), []
+        for number in range(3):
+            found += [flatten(protected(outcome, request, context).change) for _ in range(2)]
+            release = Release("discrete_gaussian", 0.5, 0.5, 1.0, 1, "site", "add_remove", 1)
+            Ledger(home, "a").add("run", release, "m", f"u{number}", lambda before: None)
+        return found
+
+    one, other = shares(tmp_path / "one"), shares(tmp_path / "other")
+    assert all(torch.equal(*pair) for pair in zip(one, other, strict=True))
+    assert all(torch.equal(one[number], one[number + 1]) for number in (0, 2, 4))
+    assert not any(torch.equal(one[number], one[number + 1]) for number in (1, 3))

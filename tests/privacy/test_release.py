@@ -7,6 +7,7 @@ import pytest
 from dp_accounting import GaussianDpEvent, SelfComposedDpEvent
 from dp_accounting.pld import PLDAccountant
 
+from privacy.accountants.rdp import Rdp
 from privacy.gaussian import gaussian_epsilon, gaussian_mu
 from privacy.release import Release, replaced, total_epsilon
 from privacy.statement import Setting, statement
@@ -96,3 +97,15 @@ def test_a_simulation_is_called_not_private():
     found = statement(releases(50), _setting(replayable=True))
     assert found.replayable
     assert found.sentence.startswith("Not private: the noise of this simulation can be drawn again")
+
+
+def test_a_statement_is_by_the_accountant_that_it_names():
+    """Naive: epsilon of the statement by one, of each round by another."""
+    found = statement(releases(50), _setting(accountant=Rdp()))
+    assert [g.epsilon for g in found.guarantees] == [
+        total_epsilon(releases(50), DELTA, Rdp()),
+        total_epsilon([replaced(each) for each in releases(50)], DELTA, Rdp()),
+    ]
+    assert "one site added or removed, by rdp" in found.sentence
+    assert "by pld" in statement(releases(50), _setting()).sentence
+    assert "validation and test scores, which are sent without noise" in found.sentence

@@ -4,11 +4,11 @@ No gradient of a single image is ever held (Li et al., ICLR 2022). A patient's n
 its images, so that it serves records only.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from privacy.training.backends.contract import SampleLoss, trained
 from privacy.training.backends.opacus_module import sample_losses, wrapped
@@ -20,6 +20,20 @@ def ghost(model: nn.Module, loss: SampleLoss, chunk: int) -> Iterator[Clipper]:
     """Hooks are in the model until the end."""
     with wrapped(model, "ghost") as module:
         parameters = trained(model)
+        nothing = [torch.zeros_like(value) for value in parameters.values()]
+
+        def clipped(inputs: Inputs, targets: Targets, clip: float) -> tuple[Sequence[Tensor], float]:
+            losses = sample_losses(loss, module(inputs), targets)
+            torch.autograd.backward(losses.sum(), retain_graph=True)
+            factors = clip_factors(module.get_norm_sample().detach(), clip)
+            whole = factors > 0
+            if not bool(whole.all()):  # 0 times infinity is no number: anew without them, norms too, since draws differ
+                rest = clipped(inputs[whole], targets[whole], clip)[0] if bool(whole.any()) else nothing
+                return rest, float(losses.detach().sum())
+            module.disable_hooks()
+            found = torch.autograd.grad((factors * losses).sum(), list(parameters.values()), materialize_grads=True)
+            module.enable_hooks()
+            return found, float(losses.detach().sum())
 
         def clipper(inputs: Inputs, targets: Targets, owners: Owners, clip: float) -> Clipped:
             if len(torch.unique_consecutive(owners)) < len(owners):
@@ -28,15 +42,10 @@ def ghost(model: nn.Module, loss: SampleLoss, chunk: int) -> Iterator[Clipper]:
             summed = 0.0
             for start in range(0, len(owners), chunk):
                 part = slice(start, start + chunk)
-                losses = sample_losses(loss, module(inputs[part]), targets[part])
-                torch.autograd.backward(losses.sum(), retain_graph=True)
-                factors = clip_factors(module.get_norm_sample().detach(), clip)
-                module.disable_hooks()
-                found = torch.autograd.grad((factors * losses).sum(), list(parameters.values()), materialize_grads=True)
-                module.enable_hooks()
+                found, losses = clipped(inputs[part], targets[part], clip)
                 for name, value in zip(parameters, found, strict=True):
                     total[name] += value
-                summed += float(losses.detach().sum())
+                summed += losses
             return Clipped(total, summed)
 
         yield clipper

@@ -1,16 +1,18 @@
 """What leaves a site after a crash at every step. Oracles: by hand; counts of trainings and rows."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from medfed.errors import PrivacyBudgetError
+from medfed.errors import PrivacyBudgetError, SiteError
 from medfed.types import Update
 from privacy.gaussian import gaussian_epsilon
 from privacy.ledger.account import Account
 from privacy.ledger.budget import Budget
+from privacy.ledger.find import verify
 from privacy.ledger.outbox import Outbox
 from privacy.ledger.store import Ledger
 from privacy.release import Release
@@ -152,3 +154,40 @@ def test_two_runs_cannot_spend_the_same_rest(tmp_path: Path) -> None:
     with pytest.raises(PrivacyBudgetError):
         one.account.released(release(1), MODEL, slow)
     assert [entry.run for entry in one.ledger.entries()] == ["other"]
+
+
+def test_what_must_not_be_sent_again_is_noised_anew_and_counted(tmp_path: Path) -> None:
+    """Two releases; the third is refused, as any other is."""
+    site = Site(tmp_path, Budget("site", gaussian_epsilon(2.5**0.5 / 2.0, 1e-5), 1e-5))
+    site.account = replace(site.account, anew=True)
+    assert [float(site.send(1).tensors["w"][0]) for _ in range(2)] == [1.0, 2.0]
+    with pytest.raises(PrivacyBudgetError):
+        site.send(1)
+    assert [entry.release.round for entry in site.ledger.entries()] == [1, 1]
+    assert site.trained == 2
+    assert site.outbox.files() == []
+
+
+def test_noise_that_nobody_can_account_for_does_not_leave(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    with pytest.raises(SiteError, match=r"round 1: expected a Gaussian release, got .*laplace.*nothing was trained"):
+        site.account.released(replace(release(1), mechanism="laplace"), MODEL, site.work)
+    assert (site.trained, site.ledger.entries()) == (0, [])
+
+
+@pytest.mark.parametrize("change", [{"num_examples": 99}, {"num_steps": 99}, {"metrics": {"loss": -7.0}}])
+def test_a_stored_update_whose_numbers_were_edited_is_found_and_not_sent(tmp_path: Path, change: dict) -> None:
+    site = Site(tmp_path)
+    site.outbox.put(1, replace(site.send(1), **change), 1.5)
+    (fault,) = verify(site.ledger).faults
+    assert "is not what the ledger says was released" in fault
+    assert site.send(1).num_examples == 10
+    assert site.trained == 2
+
+
+def test_a_crash_before_the_row_is_no_fault(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.send(1)
+    site.outbox.put(2, site.work()[0], 1.5)
+    verdict = verify(site.ledger)
+    assert (verdict.faults, [path.stem for path in verdict.unreleased]) == ([], ["2"])

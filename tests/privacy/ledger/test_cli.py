@@ -10,6 +10,7 @@ import pytest
 
 from medfed import cli
 from privacy.gaussian import gaussian_epsilon
+from privacy.ledger.budget import spent
 from privacy.ledger.store import Ledger
 from privacy.release import Release
 
@@ -58,6 +59,20 @@ def test_the_ledger_says_what_was_spent_by_run_and_in_all(call: Call, run_folder
     assert call("ledger", run_folder)[1].count("epsilon at delta 1e-05") == 2
     assert call("ledger", run_folder / "sites")[1].count("all runs") == 2
     assert f"{gaussian_epsilon(0.5, 1e-3):.4g}" in call("ledger", run_folder, "--delta", "1e-3")[1]
+
+
+def test_the_ledger_says_what_a_budget_says(call: Call, tmp_path: Path) -> None:
+    """Of a patient, a release with noise for records alone costs all; of a record, both together."""
+    ledger = Ledger(tmp_path, "north")
+    for run, unit, number in (("run-1", "patient", 1), ("run-2", "record", 2)):
+        ledger.add(run, replace(SITE, unit=unit, round=number), "m", "u", lambda before: None)
+    code, out, _ = call("ledger", tmp_path)
+    rows = [line.strip("│").split("│") for line in out.splitlines() if "all runs" in line]
+    epsilon = {row[1].strip(): row[-1].strip() for row in rows}
+    assert code == 0
+    assert epsilon["patient"] == "inf"
+    assert "inf: among them are releases without noise for this unit" in out
+    assert epsilon["record"] == f"{spent(ledger.releases(), 'record', 1e-5):.4g}"
 
 
 def test_verify_is_content_with_what_was_written(call: Call, run_folder: Path) -> None:

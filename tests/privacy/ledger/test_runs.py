@@ -159,6 +159,17 @@ def test_a_site_s_own_budget_holds_whatever_the_scenario_says(tmp_path: Path) ->
         assert released(request(without_noise), at(None), DATA, work)[0].site == "a"
 
 
+@pytest.mark.parametrize("how", ["configuration", "variable"])
+def test_a_budget_is_not_kept_with_noise_that_can_be_drawn_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setenv("MEDFED_SIMULATED", "1" if how == "variable" else "")
+    simulated = {"simulated": True} if how == "configuration" else {}
+    with pytest.raises(SiteError, match="expected noise that nobody can draw again"):
+        released(request(), at(tmp_path, **{"budget-site": 1e6}, **simulated), DATA, refuse)
+    assert released(request(), at(tmp_path, **simulated), DATA, work)[0].site == "a"
+
+
 @pytest.mark.parametrize("config", [{"budget-site": "8"}, {"budget-site": 0.0}, {"budget-site": 1, "budget-delta": 1}])
 def test_a_policy_that_is_no_number_releases_nothing(tmp_path: Path, config: dict[str, Any]) -> None:
     with pytest.raises(SiteError, match="--node-config budget-"):

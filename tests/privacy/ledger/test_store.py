@@ -187,8 +187,7 @@ def test_a_table_or_a_head_that_is_damaged_is_told(tmp_path: Path) -> None:
     (tmp_path / HEAD).write_text("four\n")
     with pytest.raises(LedgerError, match="expected the number and the hash of a row"):
         ledger.entries()
-    (tmp_path / HEAD).unlink()
-    assert len(ledger.entries()) == 4
+    (tmp_path / HEAD).write_text("0 \n")
     edit(ledger, "DROP TABLE releases")
     with pytest.raises(LedgerError, match="no such table"):
         ledger.entries()
@@ -206,3 +205,46 @@ def test_a_row_that_another_run_writes_meanwhile_is_no_fault(tmp_path: Path, mon
 
     monkeypatch.setattr(ledger, "_open", late)
     assert [entry.run for entry in ledger.entries()] == ["run-1", "run-1", "run-2"]
+
+
+@pytest.mark.parametrize("left", [1, 3, 4])
+def test_a_head_that_is_gone_is_found(tmp_path: Path, left: int) -> None:
+    """With the last rows, or alone: which of the two cannot be told."""
+    ledger = filled(tmp_path)
+    edit(ledger, f"DELETE FROM releases WHERE number > {left}")
+    (tmp_path / HEAD).unlink()
+    with pytest.raises(LedgerError, match=r"has rows, but no ledger\.head"):
+        ledger.entries()
+
+
+def test_a_crash_between_the_first_row_and_its_head_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, write = Ledger(tmp_path, "north"), Ledger._write_head
+
+    def crash(self: Ledger, number: int, last: str) -> None:
+        if number:
+            raise KeyboardInterrupt
+        write(self, number, last)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "_write_head", crash)
+        with pytest.raises(KeyboardInterrupt):
+            ledger.add("run-1", ONE, "m", "u", allow)
+    assert len(ledger.entries()) == 1
+    assert len(filled(tmp_path, 1).entries()) == 2
+
+
+def test_of_two_runs_that_write_the_later_row_stays_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other run's row and head come before the head of this one is written."""
+    ledger, write, rows = filled(tmp_path, 1), Ledger._write_head, []
+
+    def late(self: Ledger, number: int, last: str) -> None:
+        if not rows:
+            rows.append(number)
+            write(self, number + 1, "of a row that another run has added")
+        write(self, number, last)
+
+    monkeypatch.setattr(Ledger, "_write_head", late)
+    ledger.add("run-1", replace(ONE, round=2), "m", "u", allow)
+    assert (tmp_path / HEAD).read_text().startswith("3 ")

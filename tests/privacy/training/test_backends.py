@@ -245,3 +245,21 @@ def test_group_norm_keeps_scale_and_shift():
     assert isinstance(model[1][0], nn.BatchNorm2d), "the original is not changed"
     assert isinstance(with_group_norm(nn.BatchNorm2d(4)), nn.GroupNorm)
     assert set(trained(found)) == set(trained(model))
+
+
+def test_an_image_whose_gradient_is_not_finite_is_left_out_by_ghost_as_by_the_loop():
+    """Naive: its factor is 0, and 0 times infinity breaks the sum."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 2))
+    images, targets = torch.rand(4, 1, 4, 4), torch.tensor([0, 1, 0, 1])
+    images[2] = float("inf")
+
+    def total(name: str, chunk: int) -> Tensor:
+        with BACKENDS[name](model, functional.cross_entropy, chunk) as clipper:
+            found = clipper(images, targets, torch.arange(4), 0.1).total
+        return torch.cat([value.flatten() for value in found.values()])
+
+    expected = total("loop", 4)
+    assert bool(expected.isfinite().all())
+    for chunk in (1, 2, 4):  # alone in its chunk, and beside others
+        assert torch.allclose(total("ghost", chunk), expected, rtol=1e-4, atol=1e-7)

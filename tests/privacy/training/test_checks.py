@@ -164,7 +164,16 @@ def test_the_statement_names_unit_site_and_what_it_does_not_cover():
     assert [g.relation for g in found.guarantees] == ["add_remove", "replace"]
     assert found.guarantees[0].epsilon < found.guarantees[1].epsilon
     assert found.guarantees[0].epsilon == spent(one, infos({"s1": 100}), asked)
-    for words in ("any one image", "record level", "at s1", "60 steps in 6 rounds", "Not private"):
+    for words in (
+        "any one training image",
+        "record level, one record replaced by another, by pld",
+        "at s1",
+        "60 steps in 6 rounds",
+        "Not private",
+        f"is protected with epsilon = {found.guarantees[1].epsilon:.3g}",
+        f"{found.guarantees[0].epsilon:.3g} for one record added or removed (by pld) does not hold",
+        "validation and test scores, which are sent without noise",
+    ):
         assert words in found.sentence
     assert any('unit = "patient"' in item for item in found.not_covered)
     assert any("taken for public" in item and "how many images" in item for item in found.not_covered)
@@ -176,7 +185,7 @@ def test_the_statement_names_unit_site_and_what_it_does_not_cover():
     patients = one.replace(**{"privacy.mechanism": PATIENTS})
     of_patients = privacy_statement(patients, infos({"s0": 1000}, 50), asked, 900, False)
     assert of_patients.sentence.startswith("Against")
-    assert "all images of any one patient" in of_patients.sentence
+    assert "all training images of any one patient" in of_patients.sentence
     assert not any("one patient per image" in item for item in of_patients.not_covered)
     unnamed = privacy_statement(patients, infos({"s0": 50}, 50), asked, 900, False)
     assert any("several images at s0" in item for item in unnamed.not_covered)
