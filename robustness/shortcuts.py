@@ -6,6 +6,7 @@ test is an exchange: an image gets the corners of another of another class. A mo
 answers as before. To tell the seam from the content, the same is done with the corners of an image of its own class.
 """
 
+import math
 from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from medfed.audit.contract import AuditContext, NotTestedError, TestImages
 from medfed.audit.results import Finding, PositiveControl, Sample, SectionResult, Table, share
 from medfed.registry import plugin
+from medfed.results import Estimate
 from medfed.training.evaluation import predict_batch
 from medfed.types import Task
 
@@ -26,6 +28,7 @@ Labels = Int[Tensor, " batch"]
 Rows = Bool[Tensor, " batch"]
 
 _CONTROL_TURNED = 0.95
+_Z = 1.959964  # of 95 %
 
 
 @plugin
@@ -34,7 +37,7 @@ class Shortcuts:
 
     Attributes:
         corner: side of the square in each corner, as a share of the image's side.
-        max_turned: share of right answers that corners of another class may turn, and those of its own do not.
+        max_turned: share of right answers that corners of another class may turn beyond what those of its own do.
         images: most test images, one of a patient.
     """
 
@@ -54,11 +57,11 @@ class Shortcuts:
         if right == 0:
             raise NotTestedError("the model reads no test image rightly that has others of its class and of another")
         finding = Finding(
-            what="Right answers that the corners of an image of another class turn, and those of its own class do not",
-            estimate=share(int(outcome.by_content.sum()), right),
+            what="Share of right answers that corners of another class turn, minus what corners of its own class turn",
+            estimate=_difference(outcome),
             threshold=self.max_turned,
             direction="at_most",
-            kind="share",
+            kind="mean",
         )
         return SectionResult(
             tried=f"The four corners of {right} test images that the model reads rightly, {100 * self.corner:g} % of "
@@ -94,7 +97,7 @@ class Shortcuts:
         """The same on images with a planted mark, and a model that reads it and nothing else."""
         planted = _marked(tests.images, tests.labels, context.task.num_classes, self.corner)
         outcome = self._exchange(context, _ReadsTheMark(context.task, self.corner), planted, tests.labels)
-        observed = int(outcome.by_content.sum()) / max(1, int(outcome.right.sum()))
+        observed = _difference(outcome).value or 0.0
         return PositiveControl(
             description="The same images with a square in one corner whose brightness gives the class away, and a "
             "model that reads nothing but that square.",
@@ -111,10 +114,22 @@ class _Outcome(NamedTuple):
     by_other: Rows
     by_own: Rows
 
-    @property
-    def by_content(self) -> Rows:
-        """Turned by what stands in the corners, not by the seam."""
-        return self.by_other & ~self.by_own
+
+def _difference(outcome: _Outcome) -> Estimate:
+    """How much oftener corners of another class turn a right answer: what any seam turns, both turn alike.
+
+    Difference of two shares on the same images, its interval after Agresti and Min 2005 (Statistics in Medicine
+    24:729): Wald's, with half an image more in each cell of the table of both.
+    """
+    num = int(outcome.right.sum())
+    if not num:
+        return Estimate(value=None, low=None, high=None, n=0)
+    other = int((outcome.by_other & ~outcome.by_own).sum())
+    own = int((outcome.by_own & ~outcome.by_other).sum())
+    middle = (other - own) / (num + 2)
+    se = math.sqrt((other + own + 1) - (other - own) ** 2 / (num + 2)) / (num + 2)
+    low, high = max(-1.0, middle - _Z * se), min(1.0, middle + _Z * se)
+    return Estimate(value=(other - own) / num, low=low, high=high, n=num, se=se)
 
 
 def partners(labels: Labels, generator: np.random.Generator) -> tuple[Labels, Labels]:
@@ -180,7 +195,7 @@ def _samples(tests: TestImages, outcome: _Outcome) -> list[Sample]:
     return [
         Sample(site=site, row=row, measure="answer turned by the corners of another class", value=float(turned))
         for site, row, right, turned in zip(
-            tests.sites, tests.rows, outcome.right.tolist(), outcome.by_content.tolist(), strict=True
+            tests.sites, tests.rows, outcome.right.tolist(), (outcome.by_other & ~outcome.by_own).tolist(), strict=True
         )
         if right
     ]

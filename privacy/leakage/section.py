@@ -16,8 +16,8 @@ from privacy.inversion.threat import Knowledge
 from privacy.leakage.campaign import Attacked, Bounds, attack_messages, control_trials
 from privacy.leakage.observed import noised
 from privacy.leakage.recorded import UnmaskedError
+from privacy.leakage.section_findings import left_open, statistics_findings
 from privacy.leakage.section_tables import bare_table, control_table, statistics_table, threat_table, trials_table
-from privacy.leakage.statistics import batch_means, told_buffers
 from privacy.leakage.trial import Trial
 from privacy.measures.identification import luck, named
 
@@ -97,7 +97,8 @@ class GradientInversion:
         trials = [message.trial for message in attacked]
         measured = sum(len(trial.scores) for trial in trials)
         control = self._control([control.trial for control in controls])
-        findings = self._findings(trials)
+        in_part = not all(message.shown.whole for message in attacked)
+        findings = tuple(left_open(f) if in_part else f for f in self._findings(trials))
         unjudged = [finding for finding in findings if _beyond(control, finding)]
         return SectionResult(
             tried=f"An attacker who sees what the server sees, the weights and the updates of single sites, looked for "
@@ -107,7 +108,7 @@ class GradientInversion:
             "fewer steps, smaller batches or more computation make rebuilding easier.",
             remedy="Train with more images and steps between updates, or with differential privacy at the sites "
             "(privacy.mechanism); keep BatchNorm statistics at the sites (federation.batch_norm).",
-            findings=(*(f for f in findings if f not in unjudged), *_statistics(context, attacked)),
+            findings=(*(f for f in findings if f not in unjudged), *statistics_findings(context.scenario, attacked)),
             positive_control=control,
             tables=(
                 trials_table(attacked, self.rebuilt_db),
@@ -170,36 +171,6 @@ def _beyond(control: PositiveControl, finding: Finding) -> bool:
     """Whether a control by naming says nothing of a finding about images; one that was found stays found."""
     about_images = finding.what.startswith(_REBUILT) and finding.verdict is not Verdict.FAIL
     return control.metric == _NAMED and about_images
-
-
-def _statistics(context: AuditContext, attacked: list[Attacked]) -> list[Finding]:
-    """Buffers that tell of images: entries without noise in a noised update; means of a single batch in any."""
-    found = []
-    if noised(context.scenario):
-        told = [name for message in attacked for name in told_buffers(message.full.model, message.recorded.change)]
-        entries = sum(len(message.recorded.change) for message in attacked)
-        found.append(
-            Finding(
-                what="Entries of noised updates that have no noise and are not zero (running statistics)",
-                estimate=census(len(told), entries),
-                threshold=0.0,
-                direction="at_most",
-                kind="census",
-            )
-        )
-    single = [message for message in attacked if message.recorded.num_steps == 1]
-    layers = [len(batch_means(m.full.model, m.recorded.weights, m.recorded.change)) for m in single]
-    if any(layers):
-        found.append(
-            Finding(
-                what="Updates of one step that give away the mean response of their batch (BatchNorm statistics)",
-                estimate=census(sum(number > 0 for number in layers), len(single)),
-                threshold=0.0,
-                direction="at_most",
-                kind="census",
-            )
-        )
-    return found
 
 
 def _unmasked(leak: UnmaskedError) -> SectionResult:

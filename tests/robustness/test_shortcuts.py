@@ -8,12 +8,13 @@ import torch
 from torch import nn
 
 from medfed.audit.contract import AuditContext, NotTestedError
+from medfed.audit.verdicts import judge
 from medfed.config import parse_scenario
 from medfed.data.dataset import Dataset
 from medfed.data.table import Record
 from medfed.report.load import RunData
 from medfed.results import Summary
-from robustness.shortcuts import Shortcuts, exchanged, partners
+from robustness.shortcuts import Shortcuts, _difference, _Outcome, exchanged, partners
 
 SIDE, NUM = 10, 30
 SCENARIO = """
@@ -137,3 +138,26 @@ def test_corners_and_nothing_else_are_exchanged(corner: float, side: int):
     assert float(found.sum()) == 2 * 4 * side**2
     assert all(float(found[0, 0, r, c]) == 1.0 for r in (0, -1) for c in (0, -1))
     assert torch.equal(exchanged(images, images, corner), images)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5])
+def test_answers_that_any_corners_turn_at_random_are_no_shortcut(share: float) -> None:
+    """Foreign corners turn an answer with a probability that no class has a part in: not once a FAIL in ten draws."""
+    draws = np.random.default_rng(0)
+    verdicts = []
+    for _ in range(10):
+        right = torch.ones(200, dtype=torch.bool)
+        other, own = (torch.from_numpy(draws.random(200) < share) for _ in range(2))
+        estimate = _difference(_Outcome(right, other, own))
+        verdicts.append(judge(estimate.low, estimate.high, Shortcuts().max_turned, "at_most"))
+    assert "FAIL" not in verdicts
+
+
+def test_the_difference_is_that_of_agresti_and_min() -> None:
+    """By hand: 100 images, 20 turned by the other class alone, 5 by their own alone; their formula (1.96 se)."""
+    right = torch.ones(100, dtype=torch.bool)
+    other, own = torch.arange(100) < 20, torch.arange(100) >= 95
+    found = _difference(_Outcome(right, other, own))
+    assert found.value == pytest.approx(0.15)
+    assert found.se == pytest.approx((20.5 + 5.5 - 15**2 / 102) ** 0.5 / 102)
+    assert found.low == pytest.approx(15 / 102 - 1.959964 * found.se)

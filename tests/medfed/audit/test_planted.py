@@ -111,6 +111,6 @@ def test_a_second_audit_gives_the_same_bytes_and_all_that_was_planned(run_of: Ca
         ("adversarial", [attacked, f"{attacked}: dark", f"{attacked}: bright"]),
         (
             "shortcuts",
-            ["Right answers that the corners of an image of another class turn, and those of its own class do not"],
+            ["Share of right answers that corners of another class turn, minus what corners of its own class turn"],
         ),
     ]

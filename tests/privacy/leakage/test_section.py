@@ -139,6 +139,15 @@ def test_an_entry_that_was_not_masked_is_flagged(tmp_path: Path) -> None:
         GradientInversion(inversion=Blind())(context)
 
 
+def test_who_was_not_looked_for_is_not_cleared(tmp_path: Path) -> None:
+    """An attack that its control shows to be strong, on updates of which it looks for two images of many."""
+    changes = {"training.local_steps": 6}
+    result = measure(tmp_path, {"inversion": Dictionary(), "slots": 2, **LOOSE}, **changes)
+    assert result.positive_control.holds
+    assert {finding.verdict for finding in result.findings} == {"INCONCLUSIVE"}
+    assert all("only a part" in finding.what for finding in result.findings)
+
+
 def test_steps_beyond_reach_are_said(tmp_path: Path) -> None:
     changes = {"training.local_steps": 6}
     result = measure(tmp_path, {"inversion": Blind(), "control_images": 1, "slots": 2, "updates": 1}, **changes)
