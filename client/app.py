@@ -6,7 +6,8 @@ since the text of an exception may hold file or patient names.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from flwr.app import Context, Message, RecordDict
@@ -20,11 +21,12 @@ from client.local import local_round, own_weights, warm_model
 from client.private import num_patients, private_trainer, protected
 from client.refusals import require_allowed
 from client.released import released
-from client.site import site_data
+from client.site import site_data, site_device
 from client.trained import Trained
 from medfed import messages
 from medfed.config import Scenario
 from medfed.determinism import deterministic
+from medfed.devices import computing_on
 from medfed.errors import RefusedError
 from medfed.params import set_weights
 from medfed.training.evaluation import evaluate as evaluate_model
@@ -45,7 +47,8 @@ def query(message: Message, context: Context) -> Message:
         num_train = claimed(scenario, data.site, len(data.train))
         counts = tuple(data.train.class_counts(len(scenario.task.classes)))
         patients = min(num_train, num_patients(scenario, data.train))
-        info = messages.SiteInfo(data.site, num_train, len(data.val), len(data.test), counts, patients)
+        held = num_train, len(data.val), len(data.test)
+        info = messages.SiteInfo(data.site, *held, counts, patients, data.split_here)
     return Message(messages.info_reply(info), reply_to=message)
 
 
@@ -58,7 +61,7 @@ def train(message: Message, context: Context) -> Message:
 def train_reply(message: Message, context: Context, trained: Trained | None = None) -> Message:
     """The reply to a train message; ``trained``: what came of the site in a batch of sites (:mod:`client.batch`)."""
     request = messages.read_request(message.content)
-    with reported(context, request.scenario), deterministic(request.scenario.engine.deterministic):
+    with reported(context, request.scenario), _surroundings(request.scenario, context):
         secure.require_plain(context, request.scenario)
         content = messages.update_reply(*_train(request, context, trained))
     return Message(content, reply_to=message)
@@ -68,7 +71,7 @@ def train_reply(message: Message, context: Context, trained: Trained | None = No
 def train_masked(message: Message, context: Context) -> Message:
     """Train from the global weights and reply with what changed, masked (:mod:`client.secure`)."""
     request = messages.read_request(message.content)
-    with reported(context, request.scenario), deterministic(request.scenario.engine.deterministic):
+    with reported(context, request.scenario), _surroundings(request.scenario, context):
         content = secure.masked(message.content, request, context, partial(_train, request, context, None))
     return Message(content, reply_to=message)
 
@@ -106,7 +109,7 @@ def evaluate(message: Message, context: Context) -> Message:
     """Evaluate the global weights on this site's validation or test images; scores of training images never leave."""
     request = messages.read_request(message.content)
     scenario = request.scenario
-    with reported(context, scenario), deterministic(scenario.engine.deterministic):
+    with reported(context, scenario), _surroundings(scenario, context):
         if request.split == "train":
             raise RefusedError(
                 'evaluation: expected split "val" or "test", got "train"; no score of training images leaves'
@@ -117,6 +120,13 @@ def evaluate(message: Message, context: Context) -> Message:
         set_weights(model, own_weights(request, kept))
         evaluation = evaluate_model(model, data.split(request.split), scenario, ("bootstrap",), request.intervals)
     return Message(messages.evaluation_reply(evaluation), reply_to=message)
+
+
+@contextmanager
+def _surroundings(scenario: Scenario, context: Context) -> Iterator[None]:
+    """One torch thread where the scenario asks for it, and this site's device."""
+    with deterministic(scenario.engine.deterministic), computing_on(site_device(context)):
+        yield
 
 
 def _train(request: messages.Request, context: Context, trained: Trained | None) -> tuple[Update, float]:

@@ -16,10 +16,11 @@ from client.app import app, train_reply
 from client.home import site_state
 from client.local import full_weights, warm_model
 from client.refusals import require_allowed
-from client.site import site_data
+from client.site import site_data, site_device
 from client.trained import Trained
 from medfed import messages
 from medfed.determinism import deterministic
+from medfed.devices import computing_on
 from medfed.training.batched import SiteJob, train_batched
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ def _trained(given: Sequence[Message], contexts: Sequence[Context]) -> list[Trai
     started = time.perf_counter()
     requests = [messages.read_request(message.content) for message in given]
     scenario, round_number = requests[0].scenario, requests[0].round
-    with deterministic(scenario.engine.deterministic):
+    with deterministic(scenario.engine.deterministic), computing_on(site_device(contexts[0])):
         jobs = [_job(request, context) for request, context in zip(requests, contexts, strict=True)]
         outcomes = train_batched(warm_model(scenario), jobs, scenario, round_number)
     share = (time.perf_counter() - started) / len(jobs)

@@ -4,12 +4,14 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from flwr.app import Context
 
 from client.site import site_name
 from medfed.config import Scenario
 from medfed.errors import (
     DataError,
+    DeviceError,
     DivergedError,
     LedgerError,
     MedfedError,
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 _REMEDIES: tuple[tuple[type[BaseException], str, str], ...] = (
     (DataError, "data", "run `medfed data check MANIFEST` at the site"),
     (MemoryError, "memory", "lower training.batch_size or data.image_size"),
+    (torch.OutOfMemoryError, "memory", "lower training.batch_size, data.image_size or the workers that share a GPU"),
+    (DeviceError, "device", "give the device of this site's node configuration that it has, or none for the CPU"),
     (DivergedError, "divergence", "lower training.optimizer.lr"),
     (WriteError, "disk", "make room on the site's disk"),
     (ImportError, "import", "install at the site what the plug-in imports, see the log of the site"),

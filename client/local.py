@@ -1,21 +1,28 @@
 """One round at one site: global weights and what the site kept -> an update, and what the site keeps now."""
 
+import logging
+import math
 from collections.abc import Callable
 from functools import lru_cache, partial
 
+import torch
 from torch import nn
 
 from client.strategies.contract import ClientStrategy, Job, Outcome
 from client.trainers.contract import Trainer
 from medfed import registry
 from medfed.config import Scenario
+from medfed.devices import current_device
+from medfed.errors import DivergedError
 from medfed.messages import Request
 from medfed.models.initial import initial_weights, personal_entries
 from medfed.params import group, prefixed, set_weights
 from medfed.rng import numpy_generator
-from medfed.training.local import Correction, LocalResult
+from medfed.training.local import Correction, LocalResult, steps_per_round
 from medfed.types import SiteData, Update, Weights
 from privacy.mechanisms.contract import noised_at_site
+
+log = logging.getLogger(__name__)
 
 _PERSONAL = "personal"
 _STRATEGY = "strategy"
@@ -67,7 +74,15 @@ def _train(
     scenario: Scenario,
     round_number: int,
 ) -> LocalResult:
-    return trainer(model, data.train, scenario, data.site, round_number, correct)
+    if not noised_at_site(scenario.privacy.mechanism):
+        return trainer(model, data.train, scenario, data.site, round_number, correct)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    try:
+        return trainer(model, data.train, scenario, data.site, round_number, correct)
+    except DivergedError:  # to give up would tell of the data without noise: the noise goes on no change instead
+        log.warning("round %d: training diverged; what leaves is noise alone", round_number, exc_info=True)
+        set_weights(model, before)
+        return LocalResult(steps_per_round(scenario.training, len(data.train)), len(data.train), math.nan)
 
 
 def _update(site: str, tensors: Weights, outcome: Outcome, scenario: Scenario) -> Update:
@@ -102,11 +117,15 @@ def client_strategy(scenario: Scenario) -> ClientStrategy:
     return strategy
 
 
-@lru_cache(maxsize=2)
 def warm_model(scenario: Scenario) -> nn.Module:
-    """The architecture, kept warm between messages; its weights are overwritten by every request."""
+    """The architecture on the current device, kept warm between messages; every request overwrites its weights."""
+    return _model_on(scenario, current_device())
+
+
+@lru_cache(maxsize=8)
+def _model_on(scenario: Scenario, device: torch.device) -> nn.Module:
     module: nn.Module = scenario.model(scenario.model_task)
-    return module
+    return module.to(device)
 
 
 @lru_cache(maxsize=8)

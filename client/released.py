@@ -7,6 +7,7 @@ validation and test images, are outside of it. The scenario's own budget holds a
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from flwr.app import Context
@@ -15,6 +16,7 @@ from client.home import site_home
 from client.site import is_simulated, site_name
 from medfed.config import Scenario
 from medfed.errors import SiteError
+from medfed.exchanged import RELEASES
 from medfed.files import file_name
 from medfed.messages import Request
 from medfed.types import SiteData, Update
@@ -52,7 +54,9 @@ def released(request: Request, context: Context, data: SiteData, work: Work) -> 
     ledger = site_ledger(context, request)
     anew = isinstance(request.scenario.privacy.mechanism, SharedMechanism)
     account = Account(ledger, Outbox(ledger.folder, request.run), request.run, budgets, anew)
-    return account.released(release, request.weights, work)
+    update, seconds = account.released(release, request.weights, work)
+    number = len(ledger.of(request.run, request.round))
+    return replace(update, metrics={**update.metrics, RELEASES: number}), seconds
 
 
 def planned_release(request: Request, data: SiteData) -> Release | None:

@@ -8,11 +8,13 @@ A runtime that only numbers its nodes (Flower's simulation) gives ``partition-id
 import os
 from functools import lru_cache
 
+import torch
 from flwr.app import Context
 
 from medfed.config import Scenario
 from medfed.data.dataset import Dataset, open_dataset
 from medfed.data.location import resolve_path
+from medfed.devices import CPU, devices
 from medfed.errors import SiteError
 from medfed.types import SiteData
 
@@ -52,6 +54,15 @@ def site_data(context: Context, scenario: Scenario) -> SiteData:
     if not path:
         raise SiteError(f'site {site}: no data; expected --node-config data="PATH" or the variable MEDFED_DATA')
     return _site(path, scenario, site)
+
+
+def site_device(context: Context) -> torch.device:
+    """Where this site trains and evaluates: ``device`` of its node configuration, or the CPU; the first, of several.
+
+    Raises:
+        DeviceError: this machine does not have it.
+    """
+    return devices(str(context.node_config.get("device", CPU.type)))[0]
 
 
 @lru_cache(maxsize=4096)

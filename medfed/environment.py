@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from medfed.devices import current_device
 from medfed.training.precision import has_bfloat16
 
 _PACKAGES = ("medfed", "torch", "flwr", "monai", "opacus", "torchattacks", "numpy", "scipy", "scikit-learn", "pydantic")
@@ -28,6 +29,7 @@ def describe_environment(deterministic: bool, command: str) -> dict[str, Any]:
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),  # which kernels run, and so the last bits
         "bfloat16": has_bfloat16(),  # whether training.precision = "bfloat16" was taken at its word
         "cpu_count": os.cpu_count(),
+        "device": current_device().type,  # where models are trained and evaluated
         "devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "versions": {name: _version(name) for name in _PACKAGES},
         "git": _git_state(Path(__file__).parent),

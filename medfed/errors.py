@@ -15,6 +15,10 @@ class ScenarioError(MedfedError):
     """The scenario file, or an override of it, says something that cannot run."""
 
 
+class DeviceError(MedfedError):
+    """The device that was asked for is not there, or cannot do what the scenario asks."""
+
+
 class DataError(MedfedError):
     """Images, masks or the manifest are not as they must be."""
 

@@ -135,14 +135,14 @@ class RunFolder:
         except OSError as error:
             raise RunFolderError(f"{self.path}: cannot be written: {error}; choose another --out") from error
 
-    def run_id(self) -> str:
-        """Tells this run from others of the same scenario.
+    def recorded(self, key: str) -> str:
+        """What the run began on, of ``environment.json``; ``run`` tells it from others of the same scenario.
 
         Raises:
-            RunFolderError: ``environment.json``, where it stands, cannot be read.
+            RunFolderError: it cannot be read.
         """
         try:
-            return str(json.loads((self.path / _ENVIRONMENT).read_bytes())["run"])
+            return str(json.loads((self.path / _ENVIRONMENT).read_bytes())[key])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise damaged(self.path / _ENVIRONMENT, f"{type(error).__name__}: {error}") from error
 

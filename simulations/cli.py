@@ -55,6 +55,9 @@ def simulate(
     address: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="The head of a Ray cluster; without it Ray runs on this machine.")
     ] = "",
+    device: Annotated[
+        str, typer.Option(help="Where models are trained: cpu, cuda (all GPUs) or cuda:1. It changes the last bits.")
+    ] = "cpu",
 ) -> None:
     """Train across the sites of SCENARIO in this machine, compare with local and pooled models, write a page.
 
@@ -64,7 +67,8 @@ def simulate(
     from medfed.results import Status
     from simulations.progress import watching
 
-    start = _prepare(scenario, resume, overrides or [], leave_out or [], out, overwrite, _where(engine, address))
+    place = _Place(_where(engine, address), device)
+    start = _prepare(scenario, resume, overrides or [], leave_out or [], out, overwrite, place)
     console = Console()
     logging.getLogger("client").addHandler(logging.NullHandler())  # a fault's traceback is shown by `watching`
     try:
@@ -90,6 +94,13 @@ def _show(console: Console, result: "RunResult") -> None:
     console.print(f"{result.status}  page: {result.folder / 'report.html'}", highlight=False, markup=False)
 
 
+class _Place(NamedTuple):
+    """Where sites train, as :func:`simulations.run.simulate` takes it."""
+
+    engine: "RayEngine | None"
+    device: str
+
+
 class _Start(NamedTuple):
     """The run's folder, and what runs it, to be given a listener and the command."""
 
@@ -112,7 +123,7 @@ def _prepare(
     leave_out: list[str],
     out: Path | None,
     overwrite: bool,
-    engine: "RayEngine | None",
+    place: "_Place",
 ) -> _Start:
     """See which of the two ways was asked for, and read the scenario of a new run."""
     from medfed.config import load_scenario
@@ -124,10 +135,10 @@ def _prepare(
     if scenario is not None and resume is None:
         loaded = load_scenario(scenario_file(scenario), tuple(overrides))
         made_in = Path("runs") if out is None else out
-        start = partial(run.simulate, loaded, out=made_in, overwrite=overwrite, engine=engine)
+        start = partial(run.simulate, loaded, out=made_in, overwrite=overwrite, **place._asdict())
         return _Start(made_in / loaded.name, start)
     if scenario is not None or resume is None or overrides or overwrite or out is not None:
         raise typer.BadParameter(
             "give either a SCENARIO, or --resume RUN without --set, --leave-out, --out and --overwrite"
         )
-    return _Start(resume, partial(run.resume, resume, engine=engine))
+    return _Start(resume, partial(run.resume, resume, **place._asdict()))

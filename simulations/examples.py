@@ -54,7 +54,7 @@ def save_examples(scenario: Scenario, dataset: Dataset, folder: Path) -> None:
 
 def _weights_of_sites(scenario: Scenario, folder: Path, shared: Weights) -> Callable[[str], Weights]:
     """What a site was tested with at the end: ``shared`` itself, where the strategy leaves it nothing of its own."""
-    request = Request(scenario, RunFolder(folder).run_id(), scenario.training.rounds, shared)
+    request = Request(scenario, RunFolder(folder).recorded("run"), scenario.training.rounds, shared)
 
     def weights_of(site: str) -> Weights:
         kept = state_in(folder / "sites" / file_name(site), request.run).load(request.round)

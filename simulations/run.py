@@ -1,17 +1,20 @@
 """``simulate``: one scenario in, one run folder out."""
 
-import os
 import time
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
+from typing import NamedTuple
 
+import torch
 from flwr.app import Context, RecordDict, UserConfig
 
 from medfed import events
 from medfed.config import Scenario, load_scenario
 from medfed.data.dataset import Dataset
 from medfed.data.location import resolve_path
-from medfed.errors import RunFolderError, WriteError
+from medfed.devices import CPU, computing_on, devices
+from medfed.errors import DeviceError, RunFolderError, WriteError
 from medfed.files import file_name, writing
 from medfed.lock import locked
 from medfed.report.page import render_run
@@ -25,6 +28,7 @@ from simulations.baselines.compare import add_baselines
 from simulations.baselines.tasks import baseline_tasks
 from simulations.engine.grid import local_grid
 from simulations.engine.ray_engine import RayEngine
+from simulations.engine.workers import num_workers
 from simulations.examples import save_examples
 from simulations.inputs import check_inputs
 from simulations.vectorise import refuse_batches
@@ -38,6 +42,7 @@ def simulate(
     listener: events.Listener | None = None,
     command: str = "medfed.simulate",
     engine: RayEngine | None = None,
+    device: str = "cpu",
 ) -> RunResult:
     """Train across the sites of a scenario, train the baselines, compare, and write ``out/<name>``.
 
@@ -48,12 +53,14 @@ def simulate(
         listener: hears of progress (:mod:`medfed.events`); may raise ``StopRequested``.
         command: what the user typed, for the record.
         engine: where sites train in the place of this machine's processes; it changes no number.
+        device: ``cpu``, ``cuda`` (sites are spread over all GPUs) or ``cuda:1``; it changes the last bits.
 
     Returns:
         The finished run; ``status`` is COMPLETED or DEGRADED.
 
     Raises:
-        ScenarioError, DataError, RunFolderError, EngineError: bad input, found before anything is written.
+        ScenarioError, DataError, DeviceError, RunFolderError, EngineError: bad input, found before anything is
+            written.
         QuorumError, StopRequested: the run was stopped; its folder holds what was finished.
     """
     started = time.monotonic()
@@ -62,13 +69,11 @@ def simulate(
     folder = Path(out) / scenario.name
     check_free(folder, overwrite)
     scenario, dataset = check_inputs(scenario)
-    if engine is not None:
-        refuse_batches(scenario)
-        engine.check()
+    place = _place(scenario, engine, device)
     with locked(folder):
         make_folder(folder, scenario)
         fingerprints.write(folder, fingerprints.fingerprints(dataset, scenario.federation.sites))
-        return _complete(scenario, dataset, folder, listener, command, started, engine)
+        return _complete(scenario, dataset, folder, listener, command, started, place)
 
 
 def resume(
@@ -77,6 +82,7 @@ def resume(
     listener: events.Listener | None = None,
     command: str = "medfed.resume",
     engine: RayEngine | None = None,
+    device: str = "cpu",
 ) -> RunResult:
     """Go on with a run that was stopped or killed, from its last complete round; one that is complete stays as it is.
 
@@ -85,24 +91,53 @@ def resume(
         listener: as in :func:`simulate`.
         command: as in :func:`simulate`.
         engine: as in :func:`simulate`; it may be another than before.
+        device: as in :func:`simulate`; of the kind that it was before.
 
     Raises:
-        RunFolderError: it is no run's folder, is damaged, or its data changed. Else as :func:`simulate`.
+        RunFolderError: it is no run's folder, is damaged, its data changed, or it began on another kind of device. Else
+            as :func:`simulate`.
     """
     started = time.monotonic()
     folder = Path(folder)
     scenario, dataset = check_inputs(read_scenario(folder))
     if is_complete(folder):
         return RunResult.load(folder)
-    if engine is not None:
-        refuse_batches(scenario)
-        engine.check()
+    place = _place(scenario, engine, device)
+    _require_device(RunFolder(folder), place.devices[0].type)
     with locked(folder):
         found = fingerprints.fingerprints(dataset, scenario.federation.sites)
         fingerprints.require_same(folder, found, "run the scenario anew with --overwrite")
         fingerprints.write(folder, found)  # where the run was killed before it could
         (folder / STOP_FILE).unlink(missing_ok=True)
-        return _complete(scenario, dataset, folder, listener, command, started, engine)
+        return _complete(scenario, dataset, folder, listener, command, started, place)
+
+
+class _Place(NamedTuple):
+    """Where sites train: in how many processes of this machine and on which devices, or on an engine."""
+
+    workers: int
+    devices: tuple[torch.device, ...]
+    engine: RayEngine | None
+
+
+def _place(scenario: Scenario, engine: RayEngine | None, device: str) -> _Place:
+    if engine is not None:
+        refuse_batches(scenario)
+        if device != CPU.type:
+            raise DeviceError(
+                f'device: sites train on the CPU on Ray; got "{device}"; leave out --device or --engine ray'
+            )
+        engine.check()
+    found = devices(device)
+    return _Place(num_workers(scenario, found), found, engine)
+
+
+def _require_device(folder: RunFolder, kind: str) -> None:
+    if folder.has_started() and (before := folder.recorded("device")) != kind:
+        raise RunFolderError(
+            f"{folder.path}: expected the kind of device that the run began on, {before}, got {kind}; "
+            f"go on with --device {before}"
+        )
 
 
 def _complete(
@@ -112,12 +147,12 @@ def _complete(
     listener: events.Listener | None,
     command: str,
     started: float,
-    engine: RayEngine | None,
+    place: _Place,
 ) -> RunResult:
     """Run what is missing in ``folder``: rounds, baselines, page."""
     try:
-        with events.listening(listener or (lambda event: None)):
-            summary = _run(scenario, dataset, folder, command, engine)
+        with events.listening(listener or (lambda event: None)), computing_on(place.devices[0]):
+            summary = _run(scenario, dataset, folder, command, place)
     except RunFolderError:  # damaged: left as it is
         raise
     except BaseException as reason:
@@ -134,13 +169,12 @@ def _timed(summary: Summary, started: float) -> Summary:
     return summary.model_copy(update={"seconds": time.monotonic() - started})
 
 
-def _run(scenario: Scenario, dataset: Dataset, folder: Path, command: str, engine: RayEngine | None) -> Summary:
+def _run(scenario: Scenario, dataset: Dataset, folder: Path, command: str, place: _Place) -> Summary:
     """Everything but the page; the summary is not written yet."""
     baselines_folder = folder / "baselines"
-    workers = scenario.engine.workers or len(os.sched_getaffinity(0))
-    num_helpers = min(workers, len(baseline_tasks(scenario, dataset))) if workers > 1 else 0
+    num_helpers = min(place.workers, len(baseline_tasks(scenario, dataset))) if place.workers > 1 else 0
     with crew.hired(scenario, baselines_folder, num_helpers) as hired:
-        _federate(scenario, folder, command, workers, engine)
+        _federate(scenario, folder, command, place)
         outcome = crew.finish(scenario, dataset, hired)
     with writing(folder / "figures"):
         save_examples(scenario, dataset, folder)
@@ -175,10 +209,13 @@ def _unequal_work(scenario: Scenario, dataset: Dataset) -> list[str]:
     return [f"federation.sites_per_round = {asked}: baselines train in every round, so they took more steps per site"]
 
 
-def _federate(scenario: Scenario, folder: Path, command: str, workers: int, engine: RayEngine | None) -> None:
+def _federate(scenario: Scenario, folder: Path, command: str, place: _Place) -> None:
     """Run the ServerApp on a grid in this machine, as a runtime of Flower would, or on ``engine``."""
     data = str(resolve_path(scenario.data.path))
-    configs = {site: _node_config(scenario, folder, site, data) for site in scenario.federation.sites}
+    configs = {
+        site: _node_config(scenario, folder, site, data) | {"device": str(device)}
+        for site, device in zip(scenario.federation.sites, cycle(place.devices), strict=False)
+    }
     run_config: UserConfig = {
         "scenario": scenario.to_toml(),
         "out": str(folder.parent),
@@ -186,10 +223,10 @@ def _federate(scenario: Scenario, folder: Path, command: str, workers: int, engi
         "resume": True,
         "simulated": True,
     }
-    if engine is not None:
-        engine.run(server_app, scenario, run_config, folder, workers)
+    if place.engine is not None:
+        place.engine.run(server_app, scenario, run_config, folder, place.workers)
         return
-    with local_grid("client.app:app", configs, workers, together="client.batch:together") as grid:
+    with local_grid("client.app:app", configs, place.workers, together="client.batch:together") as grid:
         server_app(grid, Context(1, 1, {}, RecordDict(), run_config))
 
 

@@ -22,6 +22,7 @@ from torch.func import functional_call, vmap
 from medfed.config import Scenario
 from medfed.models.entries import freeze_batch_norm, parameter_names
 from medfed.training.local import lr_scale, steps_per_round, training_batches
+from medfed.training.predictions import device_of
 from medfed.types import ImageSet, Weights
 
 _Batch = tuple[Tensor, Tensor]
@@ -58,13 +59,13 @@ def train_batched(
         scenario: as in :func:`medfed.training.local.train_local`; its optimizer must be ``elementwise``.
         round_number: 1..rounds.
     """
-    training = scenario.training
+    training, device = scenario.training, device_of(model)
     stacked = _stack(model, [job.weights for job in jobs])
     parameters = [value for value in stacked.values() if isinstance(value, nn.Parameter)]
     optimizer = training.optimizer(parameters, lr_scale(training, round_number))
     counts = [torch.tensor(job.images.class_counts(len(scenario.task.classes))) for job in jobs]
     num_steps = [steps_per_round(training, len(job.images)) for job in jobs]
-    totals = [0.0] * len(jobs)
+    totals = torch.zeros(len(jobs), dtype=torch.float64, device=device)
     finished: list[Weights] = [{} for _ in jobs]
     model.train()
     if scenario.federation.batch_norm == "frozen":
@@ -77,22 +78,23 @@ def train_batched(
         optimizer.zero_grad(set_to_none=True)
         logits = _forward(model, stacked, given)
         losses = {
-            place: training.loss(logits[place, : len(targets)].float(), targets, counts[place])
+            place: training.loss(logits[place, : len(targets)].float(), targets.to(device), counts[place])
             for place, (_, targets) in enumerate(given)
             if step <= num_steps[place]
         }
         torch.autograd.backward(list(losses.values()))
         optimizer.step()
         for place, loss in losses.items():
-            totals[place] += float(loss.detach())
+            totals[place] += loss.detach()
             if step == num_steps[place]:
-                finished[place] = {name: value[place].detach().clone() for name, value in stacked.items()}
-    return [SiteOutcome(*parts) for parts in zip(finished, num_steps, totals, strict=True)]
+                finished[place] = {name: value[place].detach().to("cpu", copy=True) for name, value in stacked.items()}
+    return [SiteOutcome(*parts) for parts in zip(finished, num_steps, totals.tolist(), strict=True)]
 
 
 def _stack(model: nn.Module, weights: Sequence[Weights]) -> Weights:
-    """Name -> (site, ...); what the model trains is a parameter."""
-    stacked = {name: torch.stack([of_site[name] for of_site in weights]) for name in weights[0]}
+    """Name -> (site, ...), on the model's device; what the model trains is a parameter."""
+    device = device_of(model)
+    stacked = {name: torch.stack([of_site[name] for of_site in weights]).to(device) for name in weights[0]}
     trained = parameter_names(model)
     return {name: nn.Parameter(value) if name in trained else value for name, value in stacked.items()}
 
@@ -108,7 +110,7 @@ def _rounds_of(streams: Sequence[Iterator[_Batch]]) -> Iterator[list[_Batch]]:
 def _forward(model: nn.Module, stacked: Weights, given: Sequence[_Batch]) -> Float[Tensor, "site batch output ..."]:
     """Logits of every site's batch under its own weights."""
     size = max(len(targets) for _, targets in given)
-    filled = torch.stack([inputs[torch.arange(size) % len(inputs)] for inputs, _ in given])
+    filled = torch.stack([inputs[torch.arange(size) % len(inputs)] for inputs, _ in given]).to(device_of(model))
 
     def one_site(weights: Weights, inputs: Tensor) -> Tensor:
         logits: Tensor = functional_call(model, weights, (inputs,))

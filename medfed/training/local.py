@@ -18,6 +18,7 @@ from medfed.rng import derive_seed, numpy_generator, torch_generator
 from medfed.sections import TrainingConfig
 from medfed.training.adversarial import TrainingBatch
 from medfed.training.precision import forward_in
+from medfed.training.predictions import device_of
 from medfed.types import ImageSet
 
 Correction = Callable[[nn.Module], None]
@@ -114,13 +115,15 @@ def train_local(
     """
     training = scenario.training
     steps = steps_per_round(training, len(images)) if num_steps is None else num_steps
+    device = device_of(model)
     counts = torch.tensor(images.class_counts(len(scenario.task.classes)))
     optimizer = training.optimizer(model.parameters(), lr_scale(training, round_number))
     noise = torch_generator(scenario.seed, site, round_number, "adversarial")
-    task, total = scenario.model_task, 0.0
+    task = scenario.model_task
+    total = torch.zeros((), dtype=torch.float64, device=device)  # read once: a GPU would wait at every step
 
     def forward(given: Tensor) -> Tensor:
-        with forward_in(training.precision):
+        with forward_in(training.precision, device):
             logits: Tensor = model(given)
         return logits.float()
 
@@ -132,11 +135,12 @@ def train_local(
         torch.default_generator.manual_seed(derive_seed(scenario.seed, site, round_number, "layers"))
         for inputs, targets in training_batches(images, scenario, site, round_number, steps):
             optimizer.zero_grad(set_to_none=True)
-            of_logits = partial(training.loss, targets=targets, class_counts=counts)
-            loss = training.adversarial(TrainingBatch(model, inputs, forward, of_logits, task, noise))
+            of_logits = partial(training.loss, targets=targets.to(device), class_counts=counts)
+            batch = TrainingBatch(model, inputs.to(device), forward, of_logits, task, noise)
+            loss = training.adversarial(batch)
             loss.backward()
             if correct is not None:
                 correct(model)
             optimizer.step()
-            total += float(loss.detach())
-    return LocalResult(steps, len(images), mean_loss(total, steps, site, round_number))
+            total += loss.detach()
+    return LocalResult(steps, len(images), mean_loss(float(total), steps, site, round_number))

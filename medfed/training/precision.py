@@ -6,7 +6,7 @@ only where the processor multiplies bfloat16 itself: emulated, a U-Net step take
 as in float32.
 """
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
@@ -20,10 +20,13 @@ def has_bfloat16() -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-def forward_in(precision: Precision) -> AbstractContextManager[None]:
+def forward_in(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
     """Run the forward pass inside the block in ``precision``; its backward pass follows by itself.
 
     One block per forward pass: the block keeps bfloat16 copies of the weights until its end, which a step would
-    outdate. Evaluation never enters one. "bfloat16" means float32 on a processor without it.
+    outdate. Evaluation never enters one. "bfloat16" means float32 on a processor without it; a GPU
+    without it is refused by torch.
     """
-    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16" and has_bfloat16())
+    if precision == "float32" or (device.type == "cpu" and not has_bfloat16()):
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)

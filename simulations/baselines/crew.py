@@ -15,6 +15,7 @@ from medfed import events
 from medfed.config import Scenario, parse_scenario
 from medfed.data.dataset import Dataset, open_dataset
 from medfed.data.location import resolve_path
+from medfed.devices import computing_on, current_device
 from medfed.errors import StopRequested, WriteError
 from medfed.run_folder import RunFolder
 from simulations.baselines.files import BaselineFiles, Tests
@@ -65,7 +66,7 @@ def hired(scenario: Scenario, folder: Path, count: int) -> Iterator[Crew]:
 
 
 def _start(scenario: Scenario, files: BaselineFiles, number: int) -> processes.Process:
-    arguments = [scenario.to_toml(), str(files.path.absolute())]
+    arguments = [scenario.to_toml(), str(files.path.absolute()), str(current_device())]
     with _log(files, number).open("wb") as log:
         return processes.start("simulations.baselines.crew:assist", arguments, log=log, niceness=_NICENESS)
 
@@ -138,9 +139,10 @@ def _tell(scenario: Scenario, files: BaselineFiles, tasks: list[Task], rounds_of
     events.emit(events.StageDone("baselines", done, len(tasks) * rounds))
 
 
-def assist(scenario_toml: str, folder: str) -> None:
-    """What a helper process does, in one torch thread."""
+def assist(scenario_toml: str, folder: str, device: str) -> None:
+    """What a helper process does, in one torch thread, on the device of who started it."""
     torch.set_num_threads(1)
     scenario = parse_scenario(scenario_toml)
     dataset = open_dataset(resolve_path(scenario.data.path), scenario.data, scenario.model_task, scenario.seed)
-    work(scenario, dataset, BaselineFiles(Path(folder)))
+    with computing_on(torch.device(device)):
+        work(scenario, dataset, BaselineFiles(Path(folder)))

@@ -12,6 +12,7 @@ from typing import Literal
 from medfed.config import Scenario
 from medfed.data.dataset import Dataset, pool
 from medfed.determinism import deterministic
+from medfed.devices import current_device
 from medfed.models.initial import initial_weights
 from medfed.params import get_weights, set_weights
 from medfed.results import Evaluation
@@ -68,7 +69,7 @@ def train_baseline(
 
 
 def _train(scenario: Scenario, data: SiteData, steps_each_round: int, on_round: Callable[[int], None]) -> Weights:
-    model = scenario.model(scenario.model_task)
+    model = scenario.model(scenario.model_task).to(current_device())
     set_weights(model, initial_weights(scenario))
     for round_number in range(1, scenario.training.rounds + 1):
         train_local(model, data.train, scenario, data.site, round_number, steps_each_round)
@@ -78,7 +79,7 @@ def _train(scenario: Scenario, data: SiteData, steps_each_round: int, on_round: 
 
 def tests_at_all_sites(scenario: Scenario, dataset: Dataset, weights: Weights) -> dict[str, Evaluation]:
     """Metrics of ``weights`` on the test images of every site, left-out ones included; shared images count once."""
-    model = scenario.model(scenario.model_task)
+    model = scenario.model(scenario.model_task).to(current_device())
     set_weights(model, weights)
     known: dict[bytes, Evaluation] = {}
     found = {}

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from medfed.config import Scenario, validate
+from medfed.devices import CPU
 from medfed.training import precision
 from medfed.training.local import LocalResult, train_local
 from medfed.training.precision import Precision, forward_in, has_bfloat16
@@ -22,7 +23,7 @@ def with_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _product(name: Precision) -> Tensor:
-    with forward_in(name):
+    with forward_in(name, CPU):
         return nn.functional.linear(torch.tensor([[ABOVE_ONE]]), torch.ones(1, 1))
 
 
@@ -52,7 +53,7 @@ def test_either_unit_is(monkeypatch, unit):
 
 
 def test_nothing_stays_switched_on(with_bfloat16):
-    with pytest.raises(RuntimeError, match="shapes"), forward_in("bfloat16"):
+    with pytest.raises(RuntimeError, match="shapes"), forward_in("bfloat16", CPU):
         torch.ones(2, 3) @ torch.ones(2, 3)
     assert not torch.is_autocast_enabled("cpu")
 
