@@ -1,23 +1,48 @@
 """The one codec between our values and Flower's messages.
 
 Tensors travel as one buffer in the safetensors format (no ``np.save``, no pickle), see :mod:`medfed.payload`. The keys
-of a message are said here and nowhere else; :mod:`medfed.exchanged` has the names that the two sides of a strategy
-share.
+of a message are said here and nowhere else; :mod:`medfed.dialogue` has the values that they carry,
+:mod:`medfed.exchanged` the names that the two sides of a strategy share.
 """
 
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from medfed import metric_numbers, payload
 from medfed.config import Scenario, parse_scenario
+from medfed.dialogue import Delivery, Request, SiteInfo
 from medfed.errors import UpdateError
 from medfed.results import Evaluation
 from medfed.types import Split, Update, Weights
+
+__all__ = [
+    "CONFIG",
+    "METRICS",
+    "STACKED",
+    "STYPE",
+    "UPDATE",
+    "WEIGHTS",
+    "Delivery",
+    "Request",
+    "SiteInfo",
+    "evaluation_reply",
+    "info_reply",
+    "introduction",
+    "mark_stacked",
+    "num_bytes",
+    "pack_weights",
+    "read_evaluation",
+    "read_info",
+    "read_request",
+    "read_scenario",
+    "read_update",
+    "request",
+    "update_reply",
+]
 
 STYPE = "safetensors"
 
@@ -26,38 +51,6 @@ UPDATE = "update"
 CONFIG = "config"
 METRICS = "metrics"
 STACKED = "stacked"
-
-
-@dataclass(frozen=True, eq=False)
-class Request:
-    """What the server asks of a site: train or evaluate these weights in this round of this run.
-
-    ``weights`` are the shared entries of the model; they and ``extras`` are not to be changed in place. ``run`` tells
-    runs of one scenario apart.
-    """
-
-    scenario: Scenario
-    run: str
-    round: int
-    weights: Weights
-    split: Split = "train"
-    intervals: bool = False
-    extras: Mapping[str, Weights] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class SiteInfo:
-    """How a site introduces itself: its name and how many images it holds, never the images.
-
-    ``num_patients`` of the training images; 0 where the scenario does not need it.
-    """
-
-    site: str
-    num_train: int
-    num_val: int
-    num_test: int
-    class_counts: tuple[int, ...]
-    num_patients: int = 0
 
 
 def pack_weights(weights: Weights, extras: Mapping[str, Weights] | None = None) -> ArrayRecord:
@@ -163,6 +156,7 @@ def info_reply(info: SiteInfo) -> RecordDict:
         "test": info.num_test,
         "class-counts": list(info.class_counts),
         "patients": info.num_patients,
+        "split-here": info.split_here,
     }
     return RecordDict({CONFIG: ConfigRecord(config)})  # type: ignore[arg-type]
 
@@ -177,7 +171,8 @@ def read_info(content: RecordDict) -> SiteInfo:
         c = _part(content, CONFIG, ConfigRecord)
         counts: list[int] = c["class-counts"]  # type: ignore[assignment]
         train, val, test, patients = (int(str(c[key])) for key in ("train", "val", "test", "patients"))
-        return SiteInfo(str(c["site"]), train, val, test, tuple(int(count) for count in counts), patients)
+        split_here = c["split-here"] is True
+        return SiteInfo(str(c["site"]), train, val, test, tuple(int(count) for count in counts), patients, split_here)
     except (KeyError, TypeError, ValueError) as error:
         raise UpdateError(f"an introduction is malformed: {error!r}") from error
 
@@ -192,16 +187,6 @@ def update_reply(update: Update, seconds: float) -> RecordDict:
     metrics |= {f"metric.{name}": value for name, value in update.metrics.items()}
     arrays = _pack({UPDATE: update.tensors, **update.extras})
     return RecordDict({UPDATE: arrays, METRICS: MetricRecord(metrics)})
-
-
-@dataclass(frozen=True, eq=False)
-class Delivery:
-    """A site's update as it came, the seconds that the site says it took, its bytes, and if it was :data:`STACKED`."""
-
-    update: Update
-    seconds: float
-    num_bytes: int
-    stacked: bool = False
 
 
 def mark_stacked(content: RecordDict) -> None:

@@ -91,7 +91,7 @@ class Guarantee(_Value):
 
 
 class SiteGuarantee(_Value):
-    """What the releases of one site come to, units added or removed; ``sentence`` says it in words."""
+    """What the releases of one site come to, under the relation that holds; ``sentence`` says it in words."""
 
     unit: Literal["record", "patient", "site"]
     epsilon: float
@@ -120,6 +120,16 @@ class PrivacyStatement(_Value):
     sentence: str
     outlook: str
     sites: dict[str, SiteGuarantee] = Field(default_factory=dict)
+
+    @property
+    def leading(self) -> Guarantee | None:
+        """The guarantee that ``sentence`` leads with; None where there is none.
+
+        For whole sites it is that of one added or removed; for images and patients, whose counts are told, that of one
+        replaced by another.
+        """
+        fit = (g for g in self.guarantees if g.relation == ("add_remove" if g.unit == "site" else "replace"))
+        return next(fit, None)
 
 
 class Summary(_Value):

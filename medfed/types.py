@@ -87,12 +87,13 @@ class ImageSet:
 
 @dataclass(frozen=True, eq=False)
 class SiteData:
-    """Everything that one site holds."""
+    """Everything that one site holds; ``split_here``: the data name no split, so that one was made of all of them."""
 
     site: str
     train: ImageSet
     val: ImageSet
     test: ImageSet
+    split_here: bool = False
 
     def split(self, name: Split) -> ImageSet:
         """The images of one split."""

@@ -2,6 +2,8 @@
 
 import math
 
+import torch
+
 from medfed.params import norm
 from medfed.types import Weights
 
@@ -15,8 +17,14 @@ def clip_factor(length: float, bound: float) -> float:
 
 
 def clip(change: Weights, bound: float) -> Weights:
-    """``change`` scaled as a whole to a Euclidean norm of at most ``bound``; a zero change stays zero."""
-    factor = clip_factor(norm(change), bound)
+    """``change`` scaled as a whole to a Euclidean norm of at most ``bound``; a zero change stays zero.
+
+    One whose norm is not finite counts as zero: that it was refused would tell of the data that brought it about.
+    """
+    length = norm(change)
+    if not math.isfinite(length):
+        return {name: torch.zeros_like(value) for name, value in change.items()}
+    factor = clip_factor(length, bound)
     return {name: value * factor for name, value in change.items()}
 
 

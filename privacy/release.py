@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from privacy.accountants import TIGHTEST
+from privacy.accountants import TIGHTEST, covering
 from privacy.accountants.contract import Accountant, Composition, Steps
 from privacy.accountants.rdp import Rdp
 
@@ -20,6 +20,18 @@ _KNOWN = ("gaussian", _DISCRETE)
 
 Relation = Literal["add_remove", "replace"]
 """Neighbours: one unit more or less (its contribution is there, or zero), or one with other data."""
+
+NEIGHBOURS: dict[Relation, str] = {"replace": "one replaced", "add_remove": "one added or removed"}
+"""In words."""
+
+
+def holding(unit: Unit) -> Relation:
+    """The relation that holds for a unit, which is what a budget counts.
+
+    Sites tell how many images and patients they have, so that one more or less shows. The list of sites is public, and
+    what is hidden of a site is whether its data were used.
+    """
+    return "add_remove" if unit == "site" else "replace"
 
 
 @dataclass(frozen=True)
@@ -66,11 +78,20 @@ def replaced(release: Release) -> Release:
     )
 
 
+def under(relation: Relation, releases: Iterable[Release]) -> list[Release]:
+    """``releases`` as they are stated for ``relation``.
+
+    Raises:
+        ValueError: see :func:`replaced`; "add_remove" does not follow from "replace".
+    """
+    return [release if release.relation == relation else replaced(release) for release in releases]
+
+
 def total_epsilon(releases: Iterable[Release], delta: float, accountant: Accountant = TIGHTEST) -> float:
     """Epsilon at ``delta`` of all ``releases`` together, which concern the same units; 0 where there is none.
 
     Noise on integers is bounded by a Gaussian in Renyi divergences alone, so that these account for it, whichever
-    ``accountant`` is asked for.
+    ``accountant`` is asked for; sampled units under the replace relation are ``pld``'s.
 
     Raises:
         ValueError: a release is of a mechanism that is not known, or units or relations are mixed.
@@ -82,7 +103,8 @@ def total_epsilon(releases: Iterable[Release], delta: float, accountant: Account
 
 def accountant_of(releases: Iterable[Release], accountant: Accountant) -> Accountant:
     """By which method :func:`total_epsilon` accounts for ``releases`` where ``accountant`` is asked for."""
-    return Rdp() if any(release.mechanism == _DISCRETE for release in releases) else accountant
+    found = tuple(releases)
+    return Rdp() if any(one.mechanism == _DISCRETE for one in found) else covering(composition(found), accountant)
 
 
 def composition(releases: Iterable[Release]) -> Composition:

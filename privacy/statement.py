@@ -16,7 +16,7 @@ from medfed.results import Guarantee, PrivacyStatement, SiteGuarantee
 from privacy.accountants import TIGHTEST
 from privacy.accountants.contract import Accountant
 from privacy.gaussian import noise_multiplier
-from privacy.release import Release, Unit, accountant_of, replaced, total_epsilon
+from privacy.release import NEIGHBOURS, Release, Unit, accountant_of, holding, replaced, total_epsilon, under
 
 USEFUL_EPSILON = 8.0
 """What an outlook is stated for: the weakest of De et al. (arXiv:2204.13650, 81.4 % on CIFAR-10 at delta 1e-5)."""
@@ -87,8 +87,8 @@ def site_guarantees(
 
 
 _HIDDEN: dict[Unit, str] = {
-    "record": "the presence of any one training image",
-    "patient": "the presence of any one patient, with all training images",
+    "record": "what is in any one training image",
+    "patient": "what is in all training images of any one patient",
     "site": "whether the site's training data were used",
 }
 
@@ -97,16 +97,16 @@ def _of_site(
     site: str, releases: Sequence[Release], delta: float, accountant: Accountant, replayable: bool
 ) -> SiteGuarantee:
     unit, steps = releases[0].unit, sum(release.steps for release in releases)
-    epsilon = total_epsilon(releases, delta, accountant)
+    counted = under(holding(unit), releases)
+    epsilon = total_epsilon(counted, delta, accountant)
     rate = releases[0].sampling_rate
-    how = f"{len(releases)} releases" if unit == "site" else f"{steps} noised steps in {len(releases)} rounds"
+    how = f"{len(releases)} releases" if unit == "site" else f"{steps} noised steps in {len(releases)} releases"
     share = "" if rate == 1.0 else f", each on a random share of {rate:.3g}"
     holds = "would be protected, were the noise not of the scenario's seed," if replayable else "is protected"
-    by = name_of("accountant", accountant_of(releases, accountant))
-    counts = "" if unit == "site" else ", were counts not told"
+    by = name_of("accountant", accountant_of(counted, accountant))
     sentence = (
-        f"{site}: {_HIDDEN[unit]} {holds} with epsilon = {epsilon:.3g} at delta = {delta:g} (one {unit} added or "
-        f"removed{counts}; by {by}, {how}{share})."
+        f"{site}: {_HIDDEN[unit]} {holds} with epsilon = {epsilon:.3g} at delta = {delta:g} ({unit}s: "
+        f"{NEIGHBOURS[holding(unit)]}; by {by}, {how}{share})."
     )
     return SiteGuarantee(unit=unit, epsilon=epsilon, delta=delta, releases=len(releases), sentence=sentence)
 

@@ -23,8 +23,9 @@ from medfed.run_folder import RunFolder
 from medfed.tracking.contract import TrackedRun
 from medfed.tracking.enforcer import Tracking, check_trackers
 from medfed.types import Weights
+from server.asked import Asked, AskedLog
 from server.evaluation import Evaluations, add_validation, evaluate_sites
-from server.private import privacy_statement, spent
+from server.releases import privacy_statement, spent, split_warnings
 from server.roster import Roster, join
 from server.round_state import Federation, Outcome
 from server.rounds import run_round
@@ -85,7 +86,7 @@ def federate(grid: Grid, scenario: Scenario, folder: RunFolder, simulated: bool 
             if progress.tracking is not None:
                 progress.tracking.close()
             with suppress(WriteError) if stopped_because else nullcontext():  # what is told is why the run ended
-                folder.finish(progress.weights, _summary(scenario, progress, stopped_because, seconds))
+                folder.finish(progress.weights, _summary(scenario, folder, progress, stopped_because, seconds))
 
 
 def _start(scenario: Scenario, folder: RunFolder, simulated: bool) -> Progress:
@@ -99,12 +100,14 @@ def _start(scenario: Scenario, folder: RunFolder, simulated: bool) -> Progress:
         progress.weights, progress.state, progress.best = checkpoint.weights, checkpoint.state, checkpoint.best
         progress.rounds, progress.unstacked = folder.rounds(checkpoint.round), checkpoint.unstacked
     folder.truncate(len(progress.rounds))
-    run = TrackedRun(scenario.name, folder.path, folder.run_id())
+    run = TrackedRun(scenario.name, folder.path, folder.recorded("run"))
     progress.tracking = Tracking(scenario.tracking.trackers, run, progress.rounds)
     return progress
 
 
-def _summary(scenario: Scenario, progress: Progress, stopped_because: str, seconds: float) -> Summary:
+def _summary(
+    scenario: Scenario, folder: RunFolder, progress: Progress, stopped_because: str, seconds: float
+) -> Summary:
     summary = summarize(
         scenario,
         progress.roster,
@@ -116,12 +119,16 @@ def _summary(scenario: Scenario, progress: Progress, stopped_because: str, secon
         progress.personal,
     )
     cut = cut_warnings(scenario, progress.rounds)
-    warnings = [*cut, *_one_by_one(progress.unstacked), *(progress.tracking.warnings if progress.tracking else [])]
+    split = split_warnings(scenario, progress.roster.infos)
+    tracked = progress.tracking.warnings if progress.tracking else []
+    warnings = [*split, *cut, *_one_by_one(progress.unstacked), *tracked]
     trained = {name: value for name, value in progress.shared.items() if name in trained_entries(scenario)}
+    log = AskedLog(folder.path)
+    num_rounds = max(progress.begun, len(progress.rounds), log.last)  # updates of an open round have left
     privacy = privacy_statement(
         scenario,
         progress.roster.infos,
-        asked_sites(scenario, max(progress.begun, len(progress.rounds))),  # its updates have left, though it is open
+        [*asked_sites(scenario, num_rounds), *log.again()],
         num_values(trained),
         progress.simulated,
     )
@@ -148,14 +155,14 @@ def sampled_sites(scenario: Scenario, round_number: int) -> list[str]:
     return sorted(sites[i] for i in generator.choice(len(sites), size=wanted, replace=False))
 
 
-def asked_sites(scenario: Scenario, num_rounds: int) -> list[list[str]]:
+def asked_sites(scenario: Scenario, num_rounds: int) -> list[Asked]:
     """Who is asked in each of the first ``num_rounds`` rounds."""
-    return [sampled_sites(scenario, number) for number in range(1, num_rounds + 1)]
+    return [Asked(number, sampled_sites(scenario, number)) for number in range(1, num_rounds + 1)]
 
 
 def _train(grid: Grid, scenario: Scenario, folder: RunFolder, progress: Progress) -> None:
     progress.roster = join(grid, scenario)
-    federation = Federation(grid, scenario, progress.roster, folder, folder.run_id(), progress.simulated)
+    federation = Federation(grid, scenario, progress.roster, folder, folder.recorded("run"), progress.simulated)
     while not is_over(scenario, progress.rounds):
         _advance(federation, progress, len(progress.rounds) + 1)
     if scenario.evaluation.keep != "last" and progress.best:
@@ -187,8 +194,8 @@ def _advance(federation: Federation, progress: Progress, number: int) -> None:
         found = evaluate_sites(federation, scenario.training_sites, outcome.weights, "val", number)
         result = add_validation(result, *found)
     if scenario.privacy.is_on:
-        epsilon = spent(scenario, roster.infos, asked_sites(scenario, number))
-        result = result.model_copy(update={"epsilon": epsilon})
+        asked = [*asked_sites(scenario, number), *federation.asked_log.again()]
+        result = result.model_copy(update={"epsilon": spent(scenario, roster.infos, asked)})
     _commit(federation, progress, replace(outcome, result=result), time.monotonic() - started)
 
 

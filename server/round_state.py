@@ -1,6 +1,7 @@
 """What a round is run with, what it comes to, and where it stands."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from flwr.serverapp import Grid
@@ -9,6 +10,7 @@ from medfed.config import Scenario
 from medfed.results import Failure, RoundResult, SiteRound
 from medfed.run_folder import RunFolder
 from medfed.types import Weights
+from server.asked import AskedLog
 from server.exchange import Fault, LocalGrid, announce
 from server.roster import Roster
 from server.spool import Spool
@@ -36,6 +38,11 @@ class Federation:
     def spools_durably(self) -> bool:
         """A deployment always does; a simulation, whose grid is local, where the scenario asks for it."""
         return self.scenario.engine.spool or not isinstance(self.grid, LocalGrid)
+
+    @cached_property
+    def asked_log(self) -> AskedLog:
+        """Who was asked for something noised, and how often."""
+        return AskedLog(self.folder.path)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from flwr.app import ArrayRecord, RecordDict
 
 from medfed import events, messages
 from medfed.errors import DivergedError, UpdateError
+from medfed.exchanged import RELEASES
 from medfed.memory import return_freed
 from medfed.messages import Delivery
 from medfed.params import group, prefixed
@@ -59,14 +60,18 @@ def _run_stage(federation: Federation, current: OpenRound, sites: list[str]) -> 
     state = group(current.state, STRATEGY)
     if current.moved:
         current.spool.forget(sites)
-    collector = Collector(federation.scenario, current.weights, current.spool, _private(federation, current))
+    private = _private(federation, current)
+    collector = Collector(federation.scenario, current.weights, current.spool, private)
     batches = batches_of(sites, _together(federation))  # one is asked as a whole: its sites' last bits depend on it
     whole = [batch for batch in batches if all(current.spool.recall(site) is not None for site in batch)]
     spooled = {site for batch in whole for site in batch}
     packed = messages.pack_weights(current.weights, strategy.broadcast(state))
     current.bytes_down += messages.num_bytes(packed) * len(sites)
     current.moved |= len(spooled) < len(sites)
-    replies = _ask(federation, current, [site for site in sites if site not in spooled], packed)
+    missing = [site for site in sites if site not in spooled]
+    if noised_at_site(federation.scenario.privacy.mechanism):
+        federation.asked_log.ask(current.number, missing)
+    replies = _ask(federation, current, missing, packed)
     for site in sites:
         reply = None if site in spooled else next(replies)[1]
         fault = reply if isinstance(reply, Fault) else _use(federation, current, collector, site, reply)
@@ -75,6 +80,8 @@ def _run_stage(federation: Federation, current: OpenRound, sites: list[str]) -> 
         federation.folder.heed_stop()
     current.unstacked |= any(site in current.alone for batch in batches if len(batch) > 1 for site in batch)
     if len(collector):
+        if private is not None and not federation.simulated:  # noise that is never drawn again, on what leaves next
+            federation.asked_log.ask(current.number, sites)
         num_sites = len(federation.scenario.training_sites)
         with naming_failures(current.number, current.failed):
             aggregate, kept = collector.aggregate(num_sites, group(current.state, AGGREGATOR), current.draws)
@@ -167,6 +174,8 @@ def _take(
         current.alone.add(site)
     if current.number in federation.scenario.recorded_rounds:
         federation.folder.record_update(current.number, update)
+    if RELEASES in update.metrics:
+        federation.asked_log.answered(current.number, site, update.metrics[RELEASES])
     loss = update.metrics.get("loss")
     current.sites[site] = SiteRound(
         num_examples=update.num_examples, num_steps=update.num_steps, loss=loss, seconds=delivery.seconds

@@ -22,7 +22,7 @@ from medfed.models.initial import trained_entries
 from medfed.params import group, num_values, prefixed, unflatten
 from medfed.results import Failure, RoundResult, SiteRound
 from medfed.training.local import steps_per_round
-from privacy.mechanisms.contract import SharedMechanism
+from privacy.mechanisms.contract import SharedMechanism, noised_at_site
 from privacy.secure_aggregation import server as protocol
 from privacy.secure_aggregation import wire
 from privacy.secure_aggregation.masks import Ring
@@ -128,6 +128,8 @@ class _Stage:
             current.sites[site] = SiteRound(seconds=seconds)
             events.emit(events.SiteDone(current.number, site, None))
 
+        if noised_at_site(scenario.privacy.mechanism):
+            self.federation.asked_log.ask(current.number, list(letters))
         cost = {site: float(steps_per_round(scenario.training, roster.infos[site].num_train)) for site in letters}
         window = window_size(scenario, current.weights)
         self._ask(wire.MASKED, list(letters), content, read, window, cost)

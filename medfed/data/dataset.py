@@ -25,7 +25,7 @@ from medfed.data.splits import all_for_test, fill_splits
 from medfed.data.table import Record, Table
 from medfed.errors import DataError
 from medfed.sections import DataConfig
-from medfed.types import ImageSet, SiteData, Task
+from medfed.types import SPLITS, ImageSet, SiteData, Task
 
 _SHOWN = 5
 _FEW_TEST_PATIENTS = 10
@@ -43,6 +43,7 @@ class Dataset:
         rows: for each site, the rows of each split, in manifest order.
         warnings: what one should know about the data, one line each; they are kept with a run, and name rows of the
             manifest, never a patient or a file.
+        split_here: the data name no split, so that one was made.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class Dataset:
     records: tuple[Record, ...]
     rows: Mapping[str, Rows]
     warnings: tuple[str, ...]
+    split_here: bool = False
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -66,7 +68,8 @@ class Dataset:
         if name not in self.rows:
             raise DataError(f'{self.path}: no site "{name}"; there are: {", ".join(self.sites)}')
         rows = self.rows[name]
-        return SiteData(name, self._set(rows["train"]), self._set(rows["val"]), self._set(rows["test"]))
+        train, val, test = (self._set(rows[split]) for split in SPLITS)
+        return SiteData(name, train, val, test, self.split_here)
 
     def _set(self, rows: NDArray[np.int64]) -> ImageSet:
         return image_set(self.images, self.targets, self.records, rows)
@@ -99,6 +102,7 @@ def open_dataset(path: Path, data: DataConfig, task: Task, seed: int, trains: bo
     table = read_table(path, data.columns)
     _needs_columns(table, data, task)
     table = _only_sites(table, data.sites)
+    split_here = trains and any(record.split is None for record in table.records)
     table = fill_splits(table, seed) if trains else all_for_test(table)
     segmentation = task.kind == "segmentation"
     labels = check_masks(table.records, True) if segmentation else check_labels(table.records, task.classes, True)
@@ -126,7 +130,7 @@ def open_dataset(path: Path, data: DataConfig, task: Task, seed: int, trains: bo
         raise DataError(f"{path}: {error}") from error
     warnings += _single_class_sites(rows, targets) if not segmentation else []
     warnings += _few_tests(rows, table.records)
-    return Dataset(path, decoded.images, targets, table.records, rows, tuple(warnings))
+    return Dataset(path, decoded.images, targets, table.records, rows, tuple(warnings), split_here)
 
 
 def _needs_columns(table: Table, data: DataConfig, task: Task) -> None:

@@ -13,7 +13,7 @@ from typing import get_args
 from medfed.errors import PrivacyBudgetError
 from privacy.accountants import TIGHTEST
 from privacy.accountants.contract import Accountant
-from privacy.release import Release, Unit, replaced, total_epsilon
+from privacy.release import NEIGHBOURS, Relation, Release, Unit, holding, total_epsilon, under
 
 UNITS: tuple[Unit, ...] = get_args(Unit)
 """From the smallest to the largest."""
@@ -21,7 +21,10 @@ UNITS: tuple[Unit, ...] = get_args(Unit)
 
 @dataclass(frozen=True)
 class Budget:
-    """``epsilon`` at ``delta`` is the most that all releases together may cost one ``unit``, by ``accountant``."""
+    """``epsilon`` at ``delta`` is the most that all releases together may cost one ``unit``, by ``accountant``.
+
+    It is of the relation that holds (:func:`privacy.release.holding`).
+    """
 
     unit: Unit
     epsilon: float
@@ -41,8 +44,9 @@ class Budget:
         if cost > self.epsilon:
             so_far = spent(before, self.unit, self.delta, self.accountant)
             raise PrivacyBudgetError(
-                f"budget per {self.unit}: epsilon {self.epsilon:g} at delta {self.delta:g}; spent so far {so_far:.4g} "
-                f"in {len(before)} releases; round {planned.round} would make it {cost:.4g}"
+                f"budget per {self.unit}: epsilon {self.epsilon:g} at delta {self.delta:g} "
+                f"({NEIGHBOURS[holding(self.unit)]}); spent so far {so_far:.4g} in {len(before)} releases; "
+                f"round {planned.round} would make it {cost:.4g}"
             )
 
 
@@ -51,14 +55,20 @@ def covers(release: Release, unit: Unit) -> bool:
     return UNITS.index(release.unit) >= UNITS.index(unit)
 
 
-def spent(releases: Sequence[Release], unit: Unit, delta: float, accountant: Accountant = TIGHTEST) -> float:
+def spent(
+    releases: Sequence[Release],
+    unit: Unit,
+    delta: float,
+    accountant: Accountant = TIGHTEST,
+    relation: Relation | None = None,
+) -> float:
     """Epsilon at ``delta`` that ``releases`` together cost one ``unit``; infinite where one of them does not hide it.
 
-    Where larger units are among them, all are counted by the replace relation, which contains the other.
+    Without ``relation`` it is of the one that holds. Where larger units are among the releases, all are counted by the
+    replace relation, which contains the other.
     """
     if not all(covers(release, unit) for release in releases):
         return math.inf
-    if any(release.unit != unit for release in releases):
-        both = (r if r.relation == "replace" else replaced(r) for r in releases)
-        releases = [replace(release, unit=unit) for release in both]
-    return total_epsilon(releases, delta, accountant)
+    larger = any(release.unit != unit for release in releases)
+    counted = under("replace" if larger else relation or holding(unit), releases)
+    return total_epsilon([replace(release, unit=unit) for release in counted], delta, accountant)

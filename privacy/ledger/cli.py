@@ -11,8 +11,9 @@ from medfed.errors import ScenarioError
 
 if TYPE_CHECKING:
     from privacy.ledger.entry import Entry
-    from privacy.release import Unit
+    from privacy.release import Relation, Unit
 
+_RELATIONS: "tuple[Relation, ...]" = ("replace", "add_remove")
 _PLACE = "A run, the folder of a site or of several sites, or a ledger.sqlite."
 
 Place = Annotated[Path, typer.Argument(help=_PLACE, metavar="PATH", show_default=False)]
@@ -27,14 +28,15 @@ def ledger(path: Place, delta: Annotated[float, typer.Option(help="At which epsi
     from rich.table import Table
 
     from privacy.ledger.find import ledgers
+    from privacy.release import NEIGHBOURS, holding
 
     if not 0.0 < delta < 1.0:
         raise ScenarioError(f"--delta: expected a number above 0 and below 1, got {delta}")
     console = Console()
     for found in ledgers(path):
         entries = found.entries()
-        table = Table("run", "unit", "mechanism", title=f"{found.site}: epsilon at delta {delta:g}, by pld")
-        for heading in ("rounds", "releases", "steps", "epsilon"):
+        table = Table("run", "unit", "mechanism", title=f"{found.site}: epsilon at delta {delta:g}, by {_by(entries)}")
+        for heading in ("rounds", "releases", "steps", "one replaced", "one added or removed"):
             table.add_column(heading, justify="right")
         for run in dict.fromkeys(entry.run for entry in entries):
             _rows(table.add_row, run, [entry for entry in entries if entry.run == run], delta)
@@ -43,6 +45,8 @@ def ledger(path: Place, delta: Annotated[float, typer.Option(help="At which epsi
         console.print(table)
         if any(math.isinf(_epsilon(entries, unit, delta)) for unit in _units(entries)):
             console.print("inf: among them are releases without noise for this unit, only for a smaller one")
+        for unit in _units(entries):
+            console.print(f"a budget per {unit} counts: {NEIGHBOURS[holding(unit)]}")
         if entries:
             last = entries[-1]
             console.print(f"row {last.number}, {last.time}: {last.hash}", highlight=False, soft_wrap=True)
@@ -60,7 +64,7 @@ def _rows(add: Callable[..., None], run: str, entries: "list[Entry]", delta: flo
             f"{rounds[0]}-{rounds[-1]}" if len(rounds) > 1 else str(rounds[0]),
             str(len(releases)),
             str(sum(release.steps for release in releases)),
-            f"{_epsilon(entries, unit, delta):.4g}",
+            *(f"{_epsilon(entries, unit, delta, relation):.4g}" for relation in _RELATIONS),
         )
 
 
@@ -68,10 +72,19 @@ def _units(entries: "list[Entry]") -> "list[Unit]":
     return list(dict.fromkeys(entry.release.unit for entry in entries))
 
 
-def _epsilon(entries: "list[Entry]", unit: "Unit", delta: float) -> float:
+def _epsilon(entries: "list[Entry]", unit: "Unit", delta: float, relation: "Relation | None" = None) -> float:
     from privacy.ledger.budget import spent
 
-    return spent([entry.release for entry in entries], unit, delta)
+    return spent([entry.release for entry in entries], unit, delta, relation=relation)
+
+
+def _by(entries: "list[Entry]") -> str:
+    from medfed.registry import name_of
+    from privacy.accountants import TIGHTEST
+    from privacy.release import accountant_of
+
+    kinds = ((entry.release,) for entry in entries)
+    return " or ".join(sorted({name_of("accountant", accountant_of(kind, TIGHTEST)) for kind in kinds})) or "pld"
 
 
 def verify(

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from medfed.config import Scenario
     from privacy.accountants.contract import Accountant
     from privacy.planning.sites import Planned
+    from privacy.release import Relation
 
-    Cost = Callable[[Planned, float], float]
+    Cost = Callable[[Planned, float, Relation], float]
 
 
 def plan(
@@ -111,40 +112,50 @@ def _show(
     from rich.console import Console
 
     from medfed.registry import name_of
+    from privacy.accountants import covering
     from privacy.planning.noise import around, costs, least_noise
+    from privacy.release import NEIGHBOURS, holding
 
-    def cost(site: "Planned", multiplier: float) -> float:
-        return accountant(site.schedule.composition(multiplier, rounds), delta)
+    def cost(site: "Planned", multiplier: float, relation: "Relation") -> float:
+        return site.schedule.epsilon(multiplier, rounds, delta, relation, accountant)
 
     console = Console()
     worst = max(sites, key=lambda site: (site.schedule.rate**2 * site.schedule.num_steps, site.name))
-    needed = least_noise(epsilon, delta, worst.schedule, rounds, accountant)
-    name = name_of("accountant", accountant)
-    what = f"epsilon {epsilon:g} at delta {delta:g} per {worst.unit} over {rounds} rounds (add/remove, {name})"
+    relation = holding(worst.unit)
+    needed = least_noise(epsilon, delta, worst.schedule, rounds, relation, accountant)
+    name = name_of("accountant", covering(worst.schedule.composition(1.0, rounds, relation), accountant))
+    how = f"{NEIGHBOURS[relation]}, {name}"
+    what = f"epsilon {epsilon:g} at delta {delta:g} per {worst.unit} over {rounds} rounds ({how})"
     if needed is None:
         console.print(f"{what}: almost no noise is enough; a smaller epsilon can be promised", highlight=False)
         return
-    others = [site for site in sites if cost(site, needed) > epsilon]
+    others = [site for site in sites if cost(site, needed, relation) > epsilon]
     for site in others:
-        needed = max(needed, least_noise(epsilon, delta, site.schedule, rounds, accountant) or 0.0)
+        needed = max(needed, least_noise(epsilon, delta, site.schedule, rounds, relation, accountant) or 0.0)
     console.print(f"{what}: noise_multiplier = {needed:.4g}", highlight=False, soft_wrap=True)
     console.print(_sites_table(sites, [needed] if current is None else [needed, current], cost))
     grid = around(rounds)
     multipliers = [needed * factor for factor in (0.5, 0.71, 1.0, 1.41, 2.0)]
-    table = costs(multipliers, grid, delta, worst.schedule, accountant)
-    console.print(_cost_table(multipliers, grid, table, worst.name))
+    table = costs(multipliers, grid, delta, worst.schedule, relation, accountant)
+    console.print(_cost_table(multipliers, grid, table, f"{worst.name}, {NEIGHBOURS[relation]},"))
 
 
 def _sites_table(sites: "list[Planned]", multipliers: list[float], cost: "Cost") -> "Table":
+    """With two columns of epsilon for each multiplier, the relation that holds first."""
     from rich.table import Table
 
+    from privacy.release import NEIGHBOURS, holding
+
+    first: Relation = holding(sites[0].unit)
+    relations: list[Relation] = [first, "add_remove" if first == "replace" else "replace"]
     found = Table("site", title="what each site releases", title_justify="left")
-    for heading in ("units", "rate", "steps a round", *(f"epsilon, noise {z:.4g}" for z in multipliers)):
+    epsilons = (f"epsilon, noise {z:.4g}, {NEIGHBOURS[relation]}" for z in multipliers for relation in relations)
+    for heading in ("units", "rate", "steps a round", *epsilons):
         found.add_column(heading, justify="right")
     for site in sites:
         shown = "-" if site.unit == "site" else f"{site.count} {site.unit}s"
-        epsilons = (f"{cost(site, multiplier):.3g}" for multiplier in multipliers)
-        found.add_row(site.name, shown, f"{site.schedule.rate:.4g}", str(site.schedule.num_steps), *epsilons)
+        cells = (f"{cost(site, z, relation):.3g}" for z in multipliers for relation in relations)
+        found.add_row(site.name, shown, f"{site.schedule.rate:.4g}", str(site.schedule.num_steps), *cells)
     return found
 
 

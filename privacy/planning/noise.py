@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from scipy.optimize import brentq
 
+from privacy.accountants import covering
 from privacy.accountants.contract import Accountant, Composition, Steps
 from privacy.gaussian import noise_multiplier
+from privacy.release import Relation
 
 _RELATIVE = 1e-4  # of the multiplier
 _LEAST = 1e-2  # below, epsilon is in the thousands
@@ -26,16 +28,32 @@ class Schedule:
     num_steps: int
     honest: float = 1.0
 
-    def composition(self, multiplier: float, num_rounds: int) -> Composition:
-        """What ``num_rounds`` rounds with this noise release, units added or removed."""
-        counted = multiplier * math.sqrt(self.honest)
-        return Composition((Steps(counted, self.rate, self.num_steps * num_rounds),), replace=False)
+    def composition(self, multiplier: float, num_rounds: int, relation: Relation) -> Composition:
+        """What ``num_rounds`` rounds with this noise release; a unit that is replaced moves a sum twice as far."""
+        replace = relation == "replace"
+        counted = multiplier * math.sqrt(self.honest) / (2.0 if replace else 1.0)
+        return Composition((Steps(counted, self.rate, self.num_steps * num_rounds),), replace)
+
+    def epsilon(
+        self, multiplier: float, num_rounds: int, delta: float, relation: Relation, accountant: Accountant
+    ) -> float:
+        """What ``num_rounds`` rounds with this noise cost, by ``accountant`` where it covers them."""
+        composition = self.composition(multiplier, num_rounds, relation)
+        return covering(composition, accountant)(composition, delta)
 
 
 def least_noise(
-    epsilon: float, delta: float, schedule: Schedule, num_rounds: int, accountant: Accountant
+    epsilon: float, delta: float, schedule: Schedule, num_rounds: int, relation: Relation, accountant: Accountant
 ) -> float | None:
     """The noise multiplier with which ``num_rounds`` rounds cost at most ``epsilon`` at ``delta``, within 0.01 %.
+
+    Args:
+        epsilon: above 0.
+        delta: above 0, below 1.
+        schedule: steps and sampling rate.
+        num_rounds: at least 1.
+        relation: what neighbours are.
+        accountant: by which method, where it covers the releases.
 
     Returns:
         It; None where :data:`_LEAST` is enough, so that noise is not what protects.
@@ -45,10 +63,10 @@ def least_noise(
     """
 
     def excess(logarithm: float) -> float:
-        found = accountant(schedule.composition(math.exp(logarithm), num_rounds), delta)
+        found = schedule.epsilon(math.exp(logarithm), num_rounds, delta, relation, accountant)
         return math.log(max(found, 1e-12) / epsilon)
 
-    # Without sampling it costs more by every accountant but Renyi's, which is looser than twice the noise at most.
+    # Near it where nothing is sampled; with sampling less is enough.
     high = math.log(noise_multiplier(epsilon, delta, schedule.num_steps * num_rounds))
     while excess(high) > 0.0:
         high += math.log(2.0)
@@ -64,10 +82,15 @@ def least_noise(
 
 
 def costs(
-    multipliers: list[float], rounds: list[int], delta: float, schedule: Schedule, accountant: Accountant
+    multipliers: list[float],
+    rounds: list[int],
+    delta: float,
+    schedule: Schedule,
+    relation: Relation,
+    accountant: Accountant,
 ) -> list[list[float]]:
     """Epsilon at ``delta`` by number of rounds (rows) and noise multiplier (columns)."""
-    return [[accountant(schedule.composition(z, count), delta) for z in multipliers] for count in rounds]
+    return [[schedule.epsilon(z, count, delta, relation, accountant) for z in multipliers] for count in rounds]
 
 
 def around(num_rounds: int) -> list[int]:

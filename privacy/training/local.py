@@ -7,6 +7,7 @@ strategy adds to g, compression and aggregation see nothing but g: post-processi
 over several augmentations of it, which are clipped together with all else of its unit.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from medfed.config import Scenario
 from medfed.errors import SiteError
 from medfed.training.local import Correction, LocalResult, lr_scale
 from medfed.training.losses.contract import Loss
+from medfed.training.predictions import device_of
 from medfed.types import ImageSet
 from privacy.mechanisms.contract import TrainingMechanism
 from privacy.training.backends import BACKENDS
@@ -33,6 +35,8 @@ from privacy.training.sampling import poisson_steps
 from privacy.training.scenario import backend_of
 from privacy.training.suitability import training_mode
 from privacy.training.units import Positions, units_of
+
+log = logging.getLogger(__name__)
 
 _CHECKED = 4  # images of the first batch
 _COUNTS = 0.1  # of the clip: the direction of gradients that are longer is compared
@@ -74,7 +78,7 @@ def train_private(
         correct: changes the noised gradients before each step; reads no image.
 
     Raises:
-        SiteError: delta is too large for so few units, or gradients of single images come out wrong.
+        SiteError: delta is too large for so few units.
     """
     training, mechanism = scenario.training, scenario.privacy.mechanism
     units = units_of(images, mechanism.unit)
@@ -113,14 +117,19 @@ def _require_delta(delta: float, number: int, unit: str) -> None:
 
 @contextmanager
 def _clipper(work: _Round, drawn: Sequence[Sequence[Positions]]) -> Iterator[Clipper]:
-    """The back end, after it was compared with single images of the first batch that has any."""
+    """The back end, after it was compared with single images of the first batch that has any.
+
+    Where it is wrong on them, one backward pass per image takes its place: to give up would tell of the images.
+    """
     name = backend_of(work.scenario)
     first = next((batch for batch in drawn if batch), [np.zeros(1, dtype=np.int64)])
     positions, owners = _laid_out(first)
-    inputs, targets = work.images.batch(positions[:_CHECKED])
+    device = device_of(work.model)
+    inputs, targets = (value.to(device) for value in work.images.batch(positions[:_CHECKED]))
     bound = _COUNTS * min(work.mechanism.clip, 1.0)
-    if wrong := fault(name, work.model, work.loss, inputs, targets, owners[:_CHECKED], bound):
-        raise SiteError(f'gradients of single images are wrong: {name}: {wrong}; use backend = "loop"')
+    if wrong := fault(name, work.model, work.loss, inputs, targets, owners[:_CHECKED].to(device), bound):
+        log.warning("gradients of single images are wrong: %s: %s; loop takes its place in this round", name, wrong)
+        name = "loop"
     chunk = images_at_once(work.model, work.loss, inputs, targets, work.mechanism.memory_mb)
     with BACKENDS[name](work.model, work.loss, chunk) as clipper:
         yield clipper
@@ -135,7 +144,9 @@ def _clipped(work: _Round, clipper: Clipper, batch: Sequence[Positions]) -> Clip
     inputs, targets = work.images.batch(np.repeat(positions, views))
     for transform in work.scenario.training.transforms:
         inputs, targets = transform(inputs, targets, work.randomness.transforms)
-    return clipper(inputs, targets, owners.repeat_interleave(views), work.mechanism.clip)
+    device = device_of(work.model)
+    owners = owners.repeat_interleave(views).to(device)
+    return clipper(inputs.to(device), targets.to(device), owners, work.mechanism.clip)
 
 
 def _laid_out(batch: Sequence[Positions]) -> tuple[Positions, Tensor]:
@@ -147,9 +158,10 @@ def _laid_out(batch: Sequence[Positions]) -> tuple[Positions, Tensor]:
 def _descend(
     work: _Round, clipped: Clipped, expected: float, optimizer: torch.optim.Optimizer, correct: Correction | None
 ) -> None:
-    noised = work.mechanism.noisy_gradient(clipped.total, expected, work.randomness.normal)
+    total = {name: value.cpu() for name, value in clipped.total.items()}  # where the noise is drawn
+    noised = work.mechanism.noisy_gradient(total, expected, work.randomness.normal)
     for name, parameter in trained(work.model).items():
-        parameter.grad = noised[name]
+        parameter.grad = noised[name].to(parameter.device)
     if correct is not None:
         correct(work.model)
     optimizer.step()

@@ -1,8 +1,9 @@
 """How many images at a time: what their gradients and activations take, against a limit."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from medfed.training.memory import saved_bytes
 from privacy.training.backends.contract import SampleLoss, trained
 from privacy.training.clipping import Inputs, Targets
 from privacy.training.suitability import without_draws
@@ -31,18 +32,5 @@ def images_at_once(model: nn.Module, loss: SampleLoss, images: Inputs, targets: 
 
 
 def _saved_bytes(model: nn.Module, loss: SampleLoss, image: Inputs, target: Targets) -> int:
-    """What a forward pass keeps for the backward pass, parameters not counted, each piece of memory once."""
-    own = {value.untyped_storage().data_ptr() for value in model.parameters()}
-    found: dict[int, int] = {}
-
-    def note(value: Tensor) -> Tensor:
-        storage = value.untyped_storage()
-        if storage.data_ptr() not in own:
-            found[storage.data_ptr()] = storage.nbytes()
-        return value
-
     with torch.random.fork_rng(devices=[]), without_draws(model):
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda value: value):
-            kept = loss(model(image), target)
-        del kept
-    return sum(found.values())
+        return saved_bytes(lambda: loss(model(image), target), model.parameters())

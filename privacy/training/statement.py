@@ -7,13 +7,12 @@ two sites pays at both.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from medfed.registry import name_of
 from medfed.results import Guarantee, PrivacyStatement
-from privacy.accountants import TIGHTEST
 from privacy.accountants.contract import Accountant
-from privacy.release import Release, replaced, total_epsilon
+from privacy.release import Release, Unit, accountant_of, replaced, total_epsilon
 from privacy.statement import site_outlook
 
 
@@ -34,6 +33,7 @@ class TrainingSetting:
         accountant: by which method.
         replayable: coins and noise are of the scenario's seed.
         one_image_each: where units are patients: sites whose patients have one image each, so far as is known.
+        split_here: sites whose data name no split, so that one was made.
     """
 
     mechanism: str
@@ -48,11 +48,11 @@ class TrainingSetting:
     accountant: Accountant
     replayable: bool
     one_image_each: Sequence[str] = ()
+    split_here: Sequence[str] = ()
 
 
 def training_statement(releases: Sequence[Release], setting: TrainingSetting) -> PrivacyStatement:
     """What ``releases``, one or more rounds of one site, come to."""
-    others = replace(setting, accountant=TIGHTEST)  # not every accountant knows the replace relation of drawn units
     of_sites = site_outlook(
         len(releases),
         len(releases),
@@ -61,7 +61,7 @@ def training_statement(releases: Sequence[Release], setting: TrainingSetting) ->
         num_values=setting.num_values,
         delta=setting.delta,
     )
-    guarantees = [_guarantee(releases, setting), _guarantee([replaced(each) for each in releases], others)]
+    guarantees = [_guarantee([replaced(each) for each in releases], setting), _guarantee(releases, setting)]
     return PrivacyStatement(
         mechanism=setting.mechanism,
         noise_multiplier=releases[0].noise_multiplier,
@@ -76,6 +76,17 @@ def training_statement(releases: Sequence[Release], setting: TrainingSetting) ->
         sentence=_sentence(guarantees, releases, setting),
         outlook=f"{_outlook(releases[0], setting)} Whole sites are not hidden. {of_sites}",
     )
+
+
+def split_warning(sites: Sequence[str], unit: Unit) -> str:
+    """One line about ``sites`` whose data name no split, where noise is to hide one ``unit``."""
+    return f"privacy per {unit} is for a fixed split, and at {', '.join(sites)} the data name none: {_SPLIT}"
+
+
+_SPLIT = (
+    "one was made here from all of a site's data, so that another patient may move the images of others between "
+    "training, validation and test, which no epsilon counts; give the split in the data"
+)
 
 
 def _guarantee(releases: Sequence[Release], setting: TrainingSetting) -> Guarantee:
@@ -94,13 +105,14 @@ def _not_covered(release: Release, setting: TrainingSetting) -> list[str]:
         "each site's class counts, validation and test scores, and how long it took: sent to the server without noise",
         f"how many images and {release.unit}s each site has, from which rates and weights follow: taken for public, "
         f"so that one {release.unit} more or less shows there; only the replace relation holds",
-        "how images were split into training, validation and test: taken for fixed; a split that was made here moves "
-        "others' images when a patient is added",
+        "how images were split into training, validation and test: taken for fixed",
         "rounds.jsonl, summary.json and the page, which hold these numbers",
         "which sites take part, and when: taken for public",
         "baselines, which are trained without noise",
         "people whose images lie at two sites, who pay at both",
     ]
+    if setting.split_here:
+        found.append(f"the split of {', '.join(setting.split_here)}: {_SPLIT}")
     if release.unit == "record":
         found.append('patients with several images: each image is protected, not all together (unit = "patient" is)')
     if setting.one_image_each:
@@ -111,18 +123,22 @@ def _not_covered(release: Release, setting: TrainingSetting) -> list[str]:
 
 def _sentence(found: Sequence[Guarantee], releases: Sequence[Release], setting: TrainingSetting) -> str:
     """The replace relation leads: who is told the counts sees one unit more or less in them."""
-    present, other = found
+    other, present = found
     unit = other.unit
+    by, of_present = (
+        name_of("accountant", accountant_of(counted, setting.accountant))
+        for counted in ([replaced(each) for each in releases], releases)
+    )
     what = "any one training image" if unit == "record" else "all training images of any one patient at a site"
     steps = sum(release.steps for release in releases)
     promise = (
         f"Against the server and everyone else who sees updates or models, what is in {what} is protected with "
         f"epsilon = {other.epsilon:.3g} at delta = {other.delta:g} ({unit} level, one {unit} replaced by another, by "
-        f"{name_of('accountant', TIGHTEST)}, {steps} steps in {other.releases} rounds, each on a share of "
+        f"{by}, {steps} steps in {other.releases} releases, each on a share of "
         f"{releases[0].sampling_rate:.3g} drawn at random; the largest of all sites, at {setting.site}); trusted: "
         f"{setting.trusted}. Not so the validation and test scores, which are sent without noise, nor the counts: "
-        f"while these are told, epsilon = {present.epsilon:.3g} for one {unit} added or removed (by "
-        f"{name_of('accountant', setting.accountant)}) does not hold."
+        f"while these are told, epsilon = {present.epsilon:.3g} for one {unit} added or removed (by {of_present}) does "
+        "not hold."
     )
     if not setting.replayable:
         return promise

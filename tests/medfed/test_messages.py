@@ -94,8 +94,9 @@ def test_evaluation_round_trip_keeps_undefined_values_and_odd_class_names() -> N
     assert messages.read_evaluation("a", messages.evaluation_reply(evaluation)) == evaluation
 
 
-def test_introduction_round_trip() -> None:
-    info = SiteInfo("Klinik Süd", 5, 2, 3, (4, 1))
+@pytest.mark.parametrize("split_here", [False, True])
+def test_introduction_round_trip(split_here: bool) -> None:
+    info = SiteInfo("Klinik Süd", 5, 2, 3, (4, 1), 4, split_here)
     assert messages.read_info(messages.info_reply(info)) == info
 
 

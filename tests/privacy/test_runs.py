@@ -22,7 +22,7 @@ from medfed.results import RunResult
 from medfed.training.local import LocalResult
 from privacy.gaussian import gaussian_epsilon
 from simulations.run import resume, simulate
-from tests.simulations.conftest import TINY
+from tests.simulations.conftest import FEW
 
 MECHANISMS = {
     "central": {"name": "central", "clip": 0.5, "noise_multiplier": 0.1},
@@ -33,7 +33,7 @@ QUICK = {"baselines.local": False, "baselines.pooled": False, "evaluation.every"
 
 
 def tiny(mechanism: str, **changes: Any) -> Any:
-    return parse_scenario(TINY).replace(**(QUICK | {"privacy.mechanism": MECHANISMS[mechanism]} | changes))
+    return parse_scenario(FEW).replace(**(QUICK | {"privacy.mechanism": MECHANISMS[mechanism]} | changes))
 
 
 class Cut(BaseException):
@@ -101,7 +101,7 @@ def test_summary_and_page_say_what_is_promised(tmp_path: Path) -> None:
         assert words in page
     stored = json.loads((run.folder / "summary.json").read_text())
     assert stored["privacy"]["guarantees"][0]["relation"] == "add_remove"
-    plain = parse_scenario(TINY).replace(**QUICK | {"training.rounds": 1})
+    plain = parse_scenario(FEW).replace(**QUICK | {"training.rounds": 1})
     without = simulate(plain, out=tmp_path / "plain")
     assert without.summary.privacy is None
     assert 'id="privacy"' not in (without.folder / "report.html").read_text()
@@ -112,7 +112,7 @@ def test_noise_is_in_the_model(tmp_path: Path) -> None:
     """The same run with and without noise, everything else alike."""
     changes = {"training.rounds": 1, "federation.strategy.weighting": "uniform"}
     mechanism = {"name": "central", "clip": 1e6, "noise_multiplier": 1e-7}
-    plain = parse_scenario(TINY).replace(**QUICK | changes)
+    plain = parse_scenario(FEW).replace(**QUICK | changes)
     simulate(plain, out=tmp_path / "plain")
     simulate(plain.replace(**{"privacy.mechanism": mechanism}), out=tmp_path / "noised")
     one, other = (load_weights(tmp_path / name / "tiny" / "model.safetensors") for name in ("plain", "noised"))

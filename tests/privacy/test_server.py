@@ -19,7 +19,8 @@ from robustness.aggregation import AGGREGATORS
 from robustness.aggregation.contract import RobustAggregator
 from server.collector import Collector
 from server.federation import asked_sites
-from server.private import PrivateSum, privacy_statement, releases, spent, stated_weights
+from server.private import PrivateSum, stated_weights
+from server.releases import privacy_statement, releases, spent
 from server.scenario_checks import check_federation
 from server.spool import Spool
 from server.strategies import STRATEGIES
@@ -151,7 +152,7 @@ def test_a_site_releases_in_the_rounds_in_which_it_is_asked():
     known = infos(dict.fromkeys(all_asked.training_sites, 10))
     assert len(releases(all_asked, known, asked_sites(all_asked, 6))) == 6
     asked = asked_sites(half_asked, 6)
-    most = max(sum(site in sites for sites in asked) for site in known)
+    most = max(sum(site in sites for _, sites in asked) for site in known)
     found = releases(half_asked, known, asked)
     assert len(found) == most < 6
     assert {release.sensitivity for release in found} == {0.5}

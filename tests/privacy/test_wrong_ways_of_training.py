@@ -25,7 +25,7 @@ from privacy.training.clipping import chunked_clipper
 from privacy.training.sampling import poisson_steps, sampling_rate
 from privacy.training.step import noisy_mean
 from server.federation import asked_sites
-from server.private import spent as spent_by_all
+from server.releases import spent as spent_by_all
 
 TEXT = """
     name = "private"
@@ -59,7 +59,7 @@ def test_6_a_new_accountant_per_round():
         return total_epsilon(releases[-1:], 1e-4)
 
     def right(releases: Sequence[Release]) -> float:
-        return spent(releases, "record", 1e-4)
+        return spent(releases, "record", 1e-4, relation="add_remove")
 
     told = [wrong(steps_of(rounds)) for rounds in (1, 2, 50)]
     assert told[0] == told[1] == told[2] == pytest.approx(1.15, abs=0.01)
@@ -74,7 +74,7 @@ def test_7_epsilon_is_summed_over_rounds():
         return sum(total_epsilon([release], 1e-4) for release in releases)
 
     assert wrong(steps_of(50)) == pytest.approx(57.5, abs=0.5)
-    assert spent(steps_of(50), "record", 1e-4) == pytest.approx(7.42, abs=0.01)
+    assert spent(steps_of(50), "record", 1e-4, relation="add_remove") == pytest.approx(7.42, abs=0.01)
 
 
 def test_8_epsilon_is_summed_over_sites_with_other_patients():

@@ -42,7 +42,7 @@ the clip is not tried as well."""
 PLAIN_RATES: Mapping[str, Sequence[float]] = {
     "pneumonia": (0.1, 0.3),
     "skin": (0.03, 0.1),
-    "nuclei": (0.03, 0.1),
+    "nuclei": (0.03, 0.1, 0.3, 1.0),
 }
 """Those that are tried without."""
 
@@ -116,7 +116,7 @@ def _noise(scenario: Scenario, epsilon: float) -> float:
 def _least(schedule: Schedule, epsilon: float, delta: float, num_rounds: int) -> float:
     from privacy.accountants import TIGHTEST
 
-    found = least_noise(epsilon, delta, schedule, num_rounds, TIGHTEST)
+    found = least_noise(epsilon, delta, schedule, num_rounds, "add_remove", TIGHTEST)
     assert found is not None, "an epsilon of 8 or less needs noise"
     return found
 

@@ -27,7 +27,8 @@ class Outcome(BaseModel):
         scenario: what was run, as TOML.
         failure: why there is no model; empty where there is one.
         noise: noise multiplier; None where there is none.
-        epsilon: that the run's statement says, of the site that pays most; None where there is no noise.
+        epsilon: of one image or patient added or removed, of the site that pays most; None where there is no noise.
+        replaced: the same of one replaced by another, which is what holds where counts are told.
         num_values: trained values.
         validation: metric -> mean over the sites.
         test: metric -> mean over the sites; of a run for tuning, used where the table has the same run.
@@ -41,6 +42,7 @@ class Outcome(BaseModel):
     failure: str = ""
     noise: float | None = None
     epsilon: float | None = None
+    replaced: float | None = None
     num_values: int = 0
     validation: dict[str, float] = {}
     test: dict[str, float] = {}
@@ -74,6 +76,8 @@ def run(job: Job, file: Path) -> Outcome:
 def _outcome(job: Job, scenario: Scenario, folder: Path) -> Outcome:
     result = RunResult.load(folder)
     rounds, private = result.rounds(), scenario.privacy.is_on
+    stated = result.summary.privacy
+    found = {each.relation: each.epsilon for each in stated.guarantees} if stated else {}
     weights = load_weights(folder / "model.safetensors")
     failure = runs.failure(folder) or ""
     return Outcome(
@@ -81,7 +85,8 @@ def _outcome(job: Job, scenario: Scenario, folder: Path) -> Outcome:
         scenario=scenario.to_toml(),
         failure=failure,
         noise=scenario.privacy.mechanism.noise_multiplier if private else None,
-        epsilon=rounds[-1].epsilon if rounds else None,
+        epsilon=found.get("add_remove"),
+        replaced=found.get("replace"),
         num_values=num_values(weights),
         validation={} if failure else _validation(job, scenario, folder),
         test={} if failure else _test(job, result),

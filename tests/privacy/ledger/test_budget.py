@@ -19,9 +19,31 @@ SITE = Release("gaussian", 1.0, 4.0, 1.0, 1, "site", "add_remove", 1)
 
 def test_what_is_spent_is_what_the_accountant_says() -> None:
     given = [replace(RECORD, round=number) for number in range(1, 6)]
-    assert spent(given, "record", 1e-5) == total_epsilon(given, 1e-5)
-    assert spent(given, "record", 1e-5, Rdp()) == total_epsilon(given, 1e-5, Rdp())
+    other = [replaced(each) for each in given]
+    assert spent(given, "record", 1e-5, relation="add_remove") == total_epsilon(given, 1e-5)
+    assert spent(given, "record", 1e-5, Rdp(), "add_remove") == total_epsilon(given, 1e-5, Rdp())
+    assert spent(given, "record", 1e-5, Rdp()) == total_epsilon(other, 1e-5, TIGHTEST)
     assert spent([], "patient", 1e-5) == 0.0
+
+
+def test_what_holds_is_what_counts() -> None:
+    """A record or a patient that is replaced moves a sum twice as far; a site's presence is public."""
+    for unit, holds in (("record", "replace"), ("patient", "replace"), ("site", "add_remove")):
+        one = replace(SITE, unit=unit)
+        mu = {"replace": 2.0 / 4.0, "add_remove": 1.0 / 4.0}[holds]
+        assert spent([one], unit, 1e-5) == spent([one], unit, 1e-5, relation=holds)
+        assert spent([one], unit, 1e-5) == pytest.approx(gaussian_epsilon(mu, 1e-5), rel=1e-9)
+    cost = spent([RECORD], "record", 1e-5, relation="add_remove")
+    with pytest.raises(PrivacyBudgetError, match=r"at delta 1e-05 \(one replaced\)"):
+        Budget("record", 1.01 * cost, 1e-5).require([], RECORD)
+
+
+def test_a_ledger_of_sampled_records_and_of_integers_has_an_epsilon() -> None:
+    """Renyi's alone covers integers; where a sampled record is replaced, its bound is loose, but there is one."""
+    integers = replace(SITE, mechanism="discrete_gaussian")
+    alone = spent([integers], "record", 1e-5)
+    both = spent([integers, RECORD], "record", 1e-5)
+    assert alone + spent([RECORD], "record", 1e-5) < both < math.inf
 
 
 def test_noise_for_larger_units_covers_smaller_ones_and_not_the_other_way_round() -> None:
@@ -47,7 +69,7 @@ def test_releases_for_several_units_are_counted_together() -> None:
 
 
 def test_a_budget_holds_to_the_last_release_and_no_further() -> None:
-    cost = total_epsilon([RECORD] * 3, 1e-5)
+    cost = total_epsilon([replaced(RECORD)] * 3, 1e-5)
     budget = Budget("record", cost, 1e-5)
     budget.require([RECORD] * 2, RECORD)
     with pytest.raises(PrivacyBudgetError, match=r"spent so far .* in 3 releases; round 1 would make it"):
@@ -55,7 +77,7 @@ def test_a_budget_holds_to_the_last_release_and_no_further() -> None:
     with pytest.raises(PrivacyBudgetError):
         Budget("record", cost, 1e-6).require([RECORD] * 2, RECORD)
     with pytest.raises(PrivacyBudgetError):
-        Budget("record", cost, 1e-5, Rdp()).require([RECORD] * 2, RECORD)
+        Budget("site", spent([SITE] * 3, "site", 1e-5), 1e-5, Rdp()).require([SITE] * 2, SITE)
 
 
 def test_what_does_not_protect_the_unit_of_a_budget_is_refused_however_large_it_is() -> None:

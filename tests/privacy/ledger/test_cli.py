@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from medfed import cli
+from privacy.accountants import TIGHTEST
 from privacy.gaussian import gaussian_epsilon
 from privacy.ledger.budget import spent
 from privacy.ledger.store import Ledger
+from privacy.planning.noise import Schedule
 from privacy.release import Release
 
 Shown = tuple[int, str, str]
@@ -52,8 +54,10 @@ def test_the_ledger_says_what_was_spent_by_run_and_in_all(call: Call, run_folder
     code, out, err = call("ledger", run_folder / "sites" / "south")
     assert (code, err) == (0, "")
     for name, count in (("run-1", 2), ("run-2", 2), ("all runs", 4)):
-        epsilon = gaussian_epsilon(count**0.5 / 4.0, 1e-5)
-        assert cells(out, name) == [name, "site", "gaussian", "1-2", str(count), str(count), f"{epsilon:.4g}"]
+        both = [f"{gaussian_epsilon(distance * count**0.5 / 4.0, 1e-5):.4g}" for distance in (2.0, 1.0)]
+        assert cells(out, name) == [name, "site", "gaussian", "1-2", str(count), str(count), *both]
+    assert "│ one replaced │ one added or removed │" in re.sub("[┃┆]", "│", out)
+    assert "a budget per site counts: one added or removed" in out
     last = Ledger(run_folder / "sites" / "south").entries()[-1]
     assert f"row 4, {last.time}: {last.hash}" in out
     assert call("ledger", run_folder)[1].count("epsilon at delta 1e-05") == 2
@@ -68,10 +72,11 @@ def test_the_ledger_says_what_a_budget_says(call: Call, tmp_path: Path) -> None:
         ledger.add(run, replace(SITE, unit=unit, round=number), "m", "u", lambda before: None)
     code, out, _ = call("ledger", tmp_path)
     rows = [line.strip("│").split("│") for line in out.splitlines() if "all runs" in line]
-    epsilon = {row[1].strip(): row[-1].strip() for row in rows}
+    epsilon = {row[1].strip(): row[-2].strip() for row in rows}
     assert code == 0
     assert epsilon["patient"] == "inf"
     assert "inf: among them are releases without noise for this unit" in out
+    assert "a budget per record counts: one replaced" in out
     assert epsilon["record"] == f"{spent(ledger.releases(), 'record', 1e-5):.4g}"
 
 
@@ -129,17 +134,21 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 
 def test_a_plan_for_one_site(call: Call) -> None:
-    code, out, err = call("plan", "--rounds", 50, "--batch", 32, "--num", 1000, "--epsilon", 7.424, "--delta", 1e-4)
+    """Noise 1 is the notes' case: 7.42 for a record added or removed, and what holds is that of one replaced."""
+    one = Schedule(0.032, 32)
+    replaced, removed = (one.epsilon(1.0, 50, 1e-4, relation, TIGHTEST) for relation in ("replace", "add_remove"))
+    code, out, err = call("plan", "--rounds", 50, "--batch", 32, "--num", 1000, "--epsilon", replaced, "--delta", 1e-4)
     assert (code, err) == (0, "")
-    (found,) = re.findall(r"per record over 50 rounds \(add/remove, pld\): noise_multiplier = (\S+)", out)
-    assert float(found) == pytest.approx(1.0, abs=2e-3)  # the notes' case
-    assert cells(out, "the site")[1:4] == ["1000 records", "0.032", "32"]
-    assert cells(out, "50")[3] == "7.42"
+    (found,) = re.findall(r"per record over 50 rounds \(one replaced, pld\): noise_multiplier = (\S+)", out)
+    assert float(found) == pytest.approx(1.0, abs=2e-3)
+    assert removed == pytest.approx(7.42, abs=0.01)
+    assert cells(out, "the site")[1:] == ["1000 records", "0.032", "32", f"{replaced:.3g}", f"{removed:.3g}"]
+    assert cells(out, "50")[3] == f"{replaced:.3g}"
 
 
 def test_a_plan_for_whole_sites(call: Call) -> None:
     out = call("plan", "--rounds", 50)[1]
-    assert "per site over 50 rounds" in out
+    assert "per site over 50 rounds (one added or removed, pld)" in out
     assert "noise_multiplier = 4.244" in out
 
 
@@ -161,7 +170,8 @@ def test_a_plan_for_every_site_of_a_scenario(call: Call, tmp_path: Path) -> None
     assert (code, err) == (0, "")
     assert "per record over 4 rounds" in out
     rows = [cells(out, f"site-0{number}") for number in (1, 2, 3)]
-    assert "epsilon, noise 1.5" in out
+    assert "epsilon, noise" in out
+    assert "one replaced" in out
     smallest = min(rows, key=lambda row: int(row[1].split()[0]))
     assert float(smallest[4]) == pytest.approx(2.0, rel=0.01)
     assert all(float(row[4]) <= 2.0 for row in rows)

@@ -3,8 +3,6 @@
 MONAI's configurations are those of the notes' compatibility table, with GroupNorm for BatchNorm.
 """
 
-import copy
-
 import monai.networks.nets as nets
 import pytest
 import torch
@@ -12,22 +10,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medfed.models import MODELS
-from medfed.models.layers import Center
-from medfed.training.losses import LOSSES
-from medfed.types import Task
 from privacy.training.backends import BACKENDS
-from privacy.training.backends.contract import Backend, trained
+from privacy.training.backends.contract import Backend
 from privacy.training.backends.loop import one_by_one
 from privacy.training.backends.stacked import vmapped
 from privacy.training.choice import fault, relative_error
 from privacy.training.normalization import with_group_norm
 from privacy.training.suitability import unsuited, without_draws
+from tests.privacy.training.cases import CLASSES, PIXELS, PIXELS_SOFTMAX, given, loss_of
 
 SIZE = 64
-CLASSES = Task("classification", ("a", "b", "c"), "softmax", 1, 28)
-PIXELS = Task("segmentation", ("back", "front"), "sigmoid", 1, 16)
-PIXELS_SOFTMAX = Task("segmentation", ("back", "one", "two"), "softmax", 3, 16)
-
 OURS = {
     "small_cnn": ("small_cnn", {"width": 2}, CLASSES),
     "small_cnn instance": ("small_cnn", {"width": 2, "norm": "instance"}, CLASSES),
@@ -52,19 +44,6 @@ MONAI = {
     ),
     "UNet 3D": lambda: nets.UNet(3, 1, 2, (4, 8, 16), (2, 2), num_res_units=1),
 }
-
-
-def given(task: Task, number: int = 5) -> tuple[Tensor, Tensor]:
-    draws = torch.Generator().manual_seed(1)
-    space = (task.image_size, task.image_size)
-    images = torch.rand(number, task.channels, *space, generator=draws)
-    shape = (number, *space) if task.kind == "segmentation" else (number,)
-    return images, torch.randint(0, task.num_classes, shape, generator=draws)
-
-
-def loss_of(task: Task, name: str = ""):
-    chosen = LOSSES[name or ("dice_ce" if task.kind == "segmentation" else "cross_entropy")]()
-    return lambda logits, targets: chosen(logits, targets, None)
 
 
 def monai_loss(outputs: Tensor | list[Tensor], targets: Tensor) -> Tensor:
@@ -144,58 +123,6 @@ def test_every_loss(name):
     assert not fault("vmap", model, loss_of(PIXELS, name), images, targets, torch.arange(5))
 
 
-class Mixing(nn.Module):
-    """Every image less the mean of its batch."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        return images - images.mean(0, keepdim=True)
-
-
-class Counting(nn.Module):
-    """Remembers what it has seen."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("seen", torch.zeros(()))
-
-    def forward(self, images: Tensor) -> Tensor:
-        self.seen += images.detach().sum()
-        return images
-
-
-def headed(*layers: nn.Module) -> nn.Module:
-    return nn.Sequential(Center(), *layers, nn.Flatten(), nn.Linear(28 * 28, 3))
-
-
-@pytest.mark.parametrize(
-    ("model", "word"),
-    [
-        (headed(nn.BatchNorm2d(1)), "BatchNorm"),
-        (headed(nn.BatchNorm2d(1, track_running_stats=False)), "BatchNorm"),
-        (headed(nn.InstanceNorm2d(1, track_running_stats=True)), "running_mean follows the images"),
-        (headed(Mixing()), "depends on the other images"),
-        (headed(Counting()), "seen follows the images"),
-        (headed(nn.Dropout(0.5)), ""),
-        (headed(nn.GroupNorm(1, 1)), ""),
-    ],
-)
-def test_what_mixes_images_or_remembers_them_is_refused(model, word):
-    images, _ = given(CLASSES)
-    before = copy.deepcopy(model.state_dict())
-    found = unsuited(model, False, images)
-    assert word in found
-    assert bool(found) == bool(word)
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-
-
-def test_frozen_statistics_are_allowed():
-    images, targets = given(CLASSES)
-    model = headed(nn.BatchNorm2d(1)).train()
-    assert not unsuited(model, True, images)
-    model[1].eval()
-    assert not fault("vmap", model, loss_of(CLASSES), images, targets, torch.arange(5))
-
-
 def test_a_wrong_back_end_is_found_out():
     """One that clips the mean instead of each image, and one that gives each image its neighbour's gradient."""
 
@@ -231,20 +158,6 @@ def test_dropout_is_drawn_for_each_image():
     twice, targets = image.expand(2, -1, -1, -1), torch.zeros(2, dtype=torch.long)
     found, _ = vmapped(model, loss_of(CLASSES))(twice, targets)
     assert not torch.equal(found["head.3.weight"][0], found["head.3.weight"][1])
-
-
-def test_group_norm_keeps_scale_and_shift():
-    model = nn.Sequential(nn.Conv2d(1, 6, 3), nn.Sequential(nn.BatchNorm2d(6)), nn.BatchNorm2d(6, affine=False))
-    nn.init.normal_(model[1][0].weight)
-    found = with_group_norm(model)
-    assert isinstance(found[1][0], nn.GroupNorm)
-    assert found[1][0].num_groups == 3
-    assert torch.equal(found[1][0].weight, model[1][0].weight)
-    assert found[1][0].weight is not model[1][0].weight
-    assert found[2].weight is None
-    assert isinstance(model[1][0], nn.BatchNorm2d), "the original is not changed"
-    assert isinstance(with_group_norm(nn.BatchNorm2d(4)), nn.GroupNorm)
-    assert set(trained(found)) == set(trained(model))
 
 
 def test_an_image_whose_gradient_is_not_finite_is_left_out_by_ghost_as_by_the_loop():

@@ -1,5 +1,6 @@
 """Scenarios that cannot be private are refused with a remedy; what sites would pay. Oracles: by hand, closed forms."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from privacy.release import Release, total_epsilon
 from privacy.training.scenario import backend_of
 from server.checks import check_info
 from server.federation import asked_sites
-from server.private import privacy_statement, releases, site_releases, spent
+from server.releases import privacy_statement, releases, site_releases, spent, split_warnings
 from server.scenario_checks import check_federation
 from server.strategies import STRATEGIES
 from simulations.vectorise import check_vectorise
@@ -29,6 +30,7 @@ TEXT = """
     mechanism = { name = "dp_sgd", clip = 1.0, noise_multiplier = 1.1 }
 """
 RECORDS = {"name": "dp_sgd", "clip": 1.0, "noise_multiplier": 1.1}
+LOCAL = {"name": "local", "clip": 1.0, "noise_multiplier": 1.1}
 PATIENTS = {"name": "dp_sgd", "clip": 1.0, "noise_multiplier": 1.1, "unit": "patient"}
 
 
@@ -161,17 +163,17 @@ def test_the_statement_names_unit_site_and_what_it_does_not_cover():
     asked = asked_sites(one, 6)
     found = privacy_statement(one, infos({"s0": 1000, "s1": 100}), asked, 900, True)
     assert [g.unit for g in found.guarantees] == ["record", "record"]
-    assert [g.relation for g in found.guarantees] == ["add_remove", "replace"]
-    assert found.guarantees[0].epsilon < found.guarantees[1].epsilon
+    assert [g.relation for g in found.guarantees] == ["replace", "add_remove"]
+    assert found.guarantees[0].epsilon > found.guarantees[1].epsilon
     assert found.guarantees[0].epsilon == spent(one, infos({"s1": 100}), asked)
     for words in (
         "any one training image",
         "record level, one record replaced by another, by pld",
         "at s1",
-        "60 steps in 6 rounds",
+        "60 steps in 6 releases",
         "Not private",
-        f"is protected with epsilon = {found.guarantees[1].epsilon:.3g}",
-        f"{found.guarantees[0].epsilon:.3g} for one record added or removed (by pld) does not hold",
+        f"is protected with epsilon = {found.guarantees[0].epsilon:.3g}",
+        f"{found.guarantees[1].epsilon:.3g} for one record added or removed (by pld) does not hold",
         "validation and test scores, which are sent without noise",
     ):
         assert words in found.sentence
@@ -189,6 +191,14 @@ def test_the_statement_names_unit_site_and_what_it_does_not_cover():
     assert not any("one patient per image" in item for item in of_patients.not_covered)
     unnamed = privacy_statement(patients, infos({"s0": 50}, 50), asked, 900, False)
     assert any("several images at s0" in item for item in unnamed.not_covered)
+    here = {site: replace(info, split_here=site == "s0") for site, info in infos({"s0": 400, "s1": 400}).items()}
+    (line,) = split_warnings(one, here)
+    assert line.startswith("privacy per record is for a fixed split, and at s0 the data name none")
+    assert not split_warnings(one, infos({"s0": 400}))
+    assert not split_warnings(one.replace(**{"privacy.mechanism": LOCAL}), here), "a whole site is hidden all the same"
+    (said,) = [each for each in privacy_statement(one, here, asked, 900, True).not_covered if "the split of" in each]
+    assert said.startswith("the split of s0:")
+    assert not any("the split of" in item for item in unnamed.not_covered)
     assert privacy_statement(one, {}, asked, 900, True) is None
     assert spent(one, {}, asked) is None
 

@@ -223,8 +223,12 @@ def test_delta_that_would_publish_an_image_is_refused():
     train_private(initial_model(one), images(9), one, "s0", 1, draws())
 
 
-def test_gradients_that_come_out_wrong_on_the_first_batch_end_the_round(monkeypatch: pytest.MonkeyPatch):
+def test_gradients_that_come_out_wrong_on_the_first_batch_are_computed_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """Naive: the round ends, which tells of the images of that batch without noise."""
     one = scenario()
+    expected, _, _ = trained(one, images(), draws())
     assert backend_of(one) == "vmap"
     right = BACKENDS["vmap"]
 
@@ -232,8 +236,9 @@ def test_gradients_that_come_out_wrong_on_the_first_batch_end_the_round(monkeypa
         return right(model, lambda logits, targets: loss(logits, 1 - targets), chunk)
 
     monkeypatch.setitem(BACKENDS, "vmap", of_the_other_class)
-    with pytest.raises(SiteError, match="vmap: relative error"):
-        train_private(initial_model(one), images(), one, "s0", 1, draws())
+    found, _, _ = trained(one, images(), draws())
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert "vmap: relative error" in caplog.text
 
 
 def test_the_mean_loss_is_over_the_expected_number_of_images():

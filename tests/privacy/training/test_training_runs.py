@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from flwr.app import Context, RecordDict
+from PIL import Image
 
 from client.private import num_patients, private_trainer
 from medfed import events
@@ -18,7 +20,7 @@ from medfed.params import difference, flatten, get_weights, load_weights
 from medfed.results import RunResult
 from privacy.release import Release, total_epsilon
 from simulations.run import resume, simulate
-from tests.simulations.conftest import TINY
+from tests.simulations.conftest import FEW
 
 MECHANISM = {"name": "dp_sgd", "clip": 0.5, "noise_multiplier": 1.0}
 QUICK = {
@@ -33,7 +35,7 @@ QUICK = {
 
 
 def tiny(**changes: Any) -> Any:
-    return parse_scenario(TINY).replace(**(QUICK | {"privacy.mechanism": MECHANISM} | changes))
+    return parse_scenario(FEW).replace(**(QUICK | {"privacy.mechanism": MECHANISM} | changes))
 
 
 class Cut(BaseException):
@@ -59,12 +61,32 @@ def test_workers_and_a_cut_change_no_bit_nor_epsilon(tmp_path: Path) -> None:
     assert kept(tmp_path / "cut") == whole
     run = RunResult.load(tmp_path / "whole" / "tiny")
     fewest = min(site.num_train for site in run.summary.sites.values())
-    releases = [Release("gaussian", 0.5, 1.0, 16 / fewest, 2, "record", "add_remove", number) for number in (1, 2)]
+    rate = min(1.0, 16 / fewest)
+    releases = [Release("gaussian", 1.0, 0.5, rate, 2, "record", "replace", number) for number in (1, 2)]
     assert whole[1] == pytest.approx([total_epsilon(releases[:n], 1e-5) for n in (1, 2)], rel=1e-9)
     assert whole[2].replayable
     page = (run.folder / "report.html").read_text()
     assert "Not private" in page
     assert page.count("not protected") == 2, "patients and sites"
+
+
+def test_data_without_a_split_are_warned_of(tmp_path: Path) -> None:
+    """The guarantee is for a fixed split, and one that is made of the data moves with them."""
+    draws, rows = np.random.default_rng(1), ["image,label,site"]
+    for number in range(24):
+        Image.fromarray(draws.integers(0, 256, (28, 28), dtype=np.uint8)).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{('normal', 'pneumonia')[number % 2]},{('north', 'south')[number // 12]}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    changes = {
+        "data.path": str(tmp_path / "labels.csv"),
+        "data.min_images_per_site": 8,
+        "data.partition": "natural",
+        "training.rounds": 1,
+    }
+    summary = simulate(tiny(**changes), out=tmp_path).summary
+    (line,) = [line for line in summary.warnings if line.startswith("privacy per record is for a fixed split")]
+    assert "at north, south the data name none" in line
+    assert any(item.startswith("the split of north, south: one was made") for item in summary.privacy.not_covered)
 
 
 def at(site: str, simulated: bool) -> Context:
