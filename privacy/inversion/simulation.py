@@ -60,7 +60,7 @@ class Simulation:
                 self._running[name] = layer.running_mean.clone(), layer.running_var.clone()
                 layer.register_forward_pre_hook(self._watcher(name))
         if observation.batch_norm == "train":
-            _use_batches(self._model)
+            use_batches(self._model)
 
     def __call__(
         self,
@@ -132,7 +132,7 @@ class Simulation:
         return mean, variance
 
 
-def _use_batches(model: nn.Module) -> None:
+def use_batches(model: nn.Module) -> None:
     """Make BatchNorm layers normalize by each batch and keep nothing, so that the forward pass writes to nothing."""
     for layer in model.modules():
         if isinstance(layer, _BATCH_NORM):

@@ -28,8 +28,8 @@ def utility(net: str, defence: str, out: Path) -> Utility:
     """Of the run with the defence."""
     norm = DEFENCES[defence].cell.get("norm", "group")
     summary = trained(net, norm, defence, out).summary
-    guarantees = summary.privacy.guarantees if summary.privacy else []
-    epsilon = min((each.epsilon for each in guarantees), default=None)
+    leading = summary.privacy.leading if summary.privacy else None
+    epsilon = leading.epsilon if leading else None
     scores = summary.mean.federated
     assert scores is not None, "the run is complete"
     return Utility(summary.headline_metric, scores[summary.headline_metric], epsilon)
