@@ -1,20 +1,22 @@
-"""The audit section on adversarial images: the strongest change that is hard to see, beside noise and a control."""
+"""The audit section on adversarial images: a change that is hard to see, beside noise and a control."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import torch
 from pydantic import Field, field_validator
 
-from medfed.audit.contract import AuditContext, NotTestedError, TestImages
-from medfed.audit.results import Check, Finding, PositiveControl, Sample, SectionResult, Table
+from medfed.audit.contract import AuditContext, NotTestedError
+from medfed.audit.results import Check, Finding, PositiveControl, SectionResult
+from medfed.audit.verdicts import Verdict, judge
 from medfed.registry import name_of, plugin, table
 from medfed.results import Estimate
 from medfed.section import plugin_field
 from robustness.adversarial_scores import MaskOverlap, RightReadings, Score, Values, worst_so_far
+from robustness.adversarial_tables import cost, curve, groups, lost, not_tested, remedy, samples, tried
+from robustness.adversarial_trial import Trial, spread
 from robustness.attacks.contract import Attack, AttackError, SideEffectError
-from robustness.attacks.enforcer import run_attack
 from robustness.attacks.ensemble import Ensemble
 from robustness.attacks.head_checks import HeadError
 from robustness.attacks.heads import head_for
@@ -47,8 +49,9 @@ class Adversarial:
             control and the checks say if it is strong.
         curve: further such changes, for the table.
         control_eps_grey_levels: a change so large that the attack must succeed.
-        min_robust_accuracy: classification: share of images to be read rightly under attack, of all and of each class.
-        min_robust_dice: segmentation: mean Dice to be kept under attack.
+        min_robust_accuracy: classification: of the images read rightly without an attack, the share to be read so under
+            it, of all and of each class.
+        min_robust_dice: segmentation: mean Dice under attack of the images with one of 0.5 or more without.
         images: classification: most test images, one of a patient.
         segmentation_images: the same for segmentation.
         steps: classification: gradient steps of each climb of the ensemble.
@@ -87,44 +90,52 @@ class Adversarial:
         return attack
 
     def __call__(self, context: AuditContext) -> SectionResult:
-        """Attack, compare with noise and with a control, and check the attack itself."""
-        setup = _SETUPS[context.task.kind](self)
-        setup = setup if self.attack is None else setup._replace(attack=self.attack)
-        trial = _Trial(context, context.draw_tests(setup.images, "adversarial"), setup.score)
+        """Attack, compare with noise and with a control, and check the attack itself.
+
+        What the model gets wrong without an attack is no attacker's work: the verdict is of the images that it gets
+        right. A class of which there are none has an undefined figure, so that nothing passes for it.
+        """
+        own = _SETUPS[context.task.kind](self)
+        setup = own if self.attack is None else own._replace(attack=self.attack)
+        trial = Trial(context, context.draw_tests(setup.images, "adversarial"), setup.score)
         try:
-            return self._result(trial, setup)
+            return self._result(trial, setup, own.attack)
         except SideEffectError as error:
             what = "The attack leaves the model as it was"
             return SectionResult(checks=(Check(what=what, holds=False, observed=str(error)),))
         except (AttackError, HeadError) as error:
             raise NotTestedError(f"no attack can serve this model: {error}") from error
 
-    def _result(self, trial: "_Trial", setup: "_Setup") -> SectionResult:
+    def _result(self, trial: Trial, setup: "_Setup", own: Attack) -> SectionResult:
         eps, score = self.eps_grey_levels, trial.score
         results = {level: trial.run(setup.attack, level) for level in sorted({*self.curve, eps})}
         judged = results[eps]
         clean, left = score.clean(judged), worst_so_far({at: score.attacked(r) for at, r in results.items()})
+        right = (~judged.clean_success).nonzero()[:, 0].tolist()
+        if not right:
+            raise NotTestedError(f"no test image is {score.right}, so that there is nothing for an attack to take")
+        kept = trial.of(right)
         finding = Finding(
-            what=f"{score.name} under attack, {eps:g} grey levels",
-            estimate=trial.estimate(left[eps]),
+            what=f"{score.name} under attack, {eps:g} grey levels, of those {score.right}",
+            estimate=_attacked(kept, left[eps][right], clean[right], setup.threshold),
             threshold=setup.threshold,
             kind=score.kind,
         )
+        where = lost(trial, judged, left[eps])
         return SectionResult(
-            tried=f"{len(clean)} test images, no two of one patient, were changed by at most {eps:g} of 255 grey "
-            "levels per pixel, in the way that harms the model most, as far as an attacker who knows it could find.",
-            meaning=score.meaning(clean, left[eps], eps),
-            remedy="Protect the way of an image from the scanner to the model; where outsiders can reach it, train "
-            "against such changes. A PASS here would hold for changes of this kind and size only.",
-            findings=(finding, *_by_class(trial, left[eps], finding)),
-            positive_control=self._control(trial, setup.attack),
+            tried=tried(len(clean), eps, setup.attack),
+            meaning=score.meaning(clean[right], left[eps][right], eps)
+            + (f" {score.errors(len(clean) - len(right), len(clean))}" if len(right) < len(clean) else ""),
+            remedy=remedy(where, setup.threshold),
+            findings=(finding, *_by_class(trial, right, left[eps], clean, finding)),
+            positive_control=self._control(kept, setup.attack),
             checks=_checks(trial, eps, judged),
-            tables=(_curve(trial, clean, left), _cost(judged)),
-            not_tested=("changes of other kinds: rotations, patches, marks on the film, the noise of a scanner",),
-            samples=tuple(_samples(trial, clean, left[eps], eps)),
+            tables=(curve(trial, clean, left), where, cost(judged)),
+            not_tested=tuple(not_tested(where, setup.attack, own)),
+            samples=tuple(samples(trial, clean, left[eps], eps)),
         )
 
-    def _control(self, trial: "_Trial", attack: Attack) -> PositiveControl:
+    def _control(self, trial: Trial, attack: Attack) -> PositiveControl:
         eps, score, trial = self.control_eps_grey_levels, trial.score, trial.some(CONTROLS)
         noise = trial.values(Noise(), eps).mean()
         return PositiveControl(
@@ -159,63 +170,25 @@ _SETUPS: dict[str, Callable[[Adversarial], _Setup]] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class _Trial:
-    """The drawn test images under any attack at any eps, always with the same seed."""
-
-    context: AuditContext
-    tests: TestImages
-    score: Score
-
-    def run(self, attack: Attack, eps: float) -> AttackResult:
-        """Attack all images within ``eps`` grey levels."""
-        return run_attack(
-            self.context.model,
-            self.tests.images,
-            self.tests.labels,
-            attack=attack,
-            threat=ThreatModel.grey_levels(eps),
-            head=head_for(self.context.task),
-            criterion=self.score.criterion,
-            settings=RunSettings(seed=self.context.seed, stop_when_fooled=self.score.stop_when_fooled),
-            progress=lambda name, done: self.context.progress(f"{name}, {eps:g} grey levels", done),
-        )
-
-    def some(self, limit: int) -> "_Trial":
-        """The same on at most ``limit`` images, spread evenly over all."""
-        return replace(self, tests=self.tests.take(spread(len(self.tests.images), limit)))
-
-    def values(self, attack: Attack, eps: float) -> Values:
-        """What is left of each image's score."""
-        return self.score.attacked(self.run(attack, eps))
-
-    def estimate(self, values: Values) -> Estimate:
-        """The mean with its interval; all with the same draws."""
-        generator = self.context.numpy_generator("adversarial", "intervals")
-        return self.score.estimate(values, self.tests.patients, generator)
+def _attacked(trial: Trial, left: Values, clean: Values, threshold: float, *stream: str) -> Estimate:
+    """What is left, without an interval where there was too little before the attack: that is not its work."""
+    before, after = trial.estimate(clean, *stream), trial.estimate(left, *stream)
+    if judge(before.low, before.high, threshold) is Verdict.FAIL:
+        return after.model_copy(update={"low": None, "high": None})
+    return after
 
 
-def _by_class(trial: _Trial, left: Values, whole: Finding) -> Iterator[Finding]:
+def _by_class(trial: Trial, right: Sequence[int], left: Values, clean: Values, whole: Finding) -> Iterator[Finding]:
     """The same of the images of each class alone: a model that always gives the commonest answer resists everything."""
-    task, labels = trial.context.task, trial.tests.labels.numpy()
-    if task.kind != "classification":
-        return
-    for index, name in enumerate(task.classes):
-        rows = (labels == index).nonzero()[0]
-        if len(rows):
-            patients = [trial.tests.patients[row] for row in rows]
-            generator = trial.context.numpy_generator("adversarial", "intervals", name)
-            estimate = trial.score.estimate(left[rows], patients, generator)
+    for name, of_class in list(groups(trial))[1:]:
+        rows = [row for row in right if row in of_class]
+        if len(of_class):
+            estimate = _attacked(trial.of(rows), left[rows], clean[rows], whole.threshold, name)
             what = f"{whole.what}: {name}"
             yield Finding(what=what, estimate=estimate, threshold=whole.threshold, kind=whole.kind)
 
 
-def spread(number: int, limit: int) -> list[int]:
-    """At most ``limit`` of the positions 0 to ``number`` - 1, evenly spread, first and last among them."""
-    return [int(position) for position in torch.linspace(0, number - 1, min(limit, number)).long()]
-
-
-def _checks(trial: _Trial, eps: float, judged: AttackResult) -> tuple[Check, ...]:
+def _checks(trial: Trial, eps: float, judged: AttackResult) -> tuple[Check, ...]:
     """Of :mod:`robustness.attacks.validity`, on images spread evenly over those of the measurement."""
     rows = torch.tensor(spread(len(trial.tests.images), CHECKED))
     same: dict[str, Any] = {
@@ -235,26 +208,3 @@ def _checks(trial: _Trial, eps: float, judged: AttackResult) -> tuple[Check, ...
         Check(what=check.expected[:1].upper() + check.expected[1:], holds=check.holds, observed=f"{check.observed:.3g}")
         for check in found
     )
-
-
-def _curve(trial: _Trial, clean: Values, left: dict[float, Values]) -> Table:
-    noise = {eps: trial.values(Noise(), eps) for eps in left}
-    rows = ((f"{eps:g}", trial.estimate(left[eps]), trial.estimate(noise[eps])) for eps in left)
-    return Table(
-        title="What is left of the score, by the largest change of a pixel",
-        columns=("Grey levels of 255", "Under attack", "Under random noise"),
-        rows=(("0", trial.estimate(clean), trial.estimate(clean)), *rows),
-    )
-
-
-def _cost(judged: AttackResult) -> Table:
-    rows = [("Images passed through the model", judged.forward_images), ("Gradients taken", judged.gradient_images)]
-    rows += [(f"Images not fooled after {stage}", left) for stage, left in judged.left.items()]
-    return Table(title="What the attack of the verdict cost, and did", columns=("What", "Number"), rows=tuple(rows))
-
-
-def _samples(trial: _Trial, clean: Values, left: Values, eps: float) -> Iterator[Sample]:
-    name = trial.score.name.lower()
-    for position, (site, row) in enumerate(zip(trial.tests.sites, trial.tests.rows, strict=True)):
-        for measure, values in ((name, clean), (f"{name} under attack, {eps:g} grey levels", left)):
-            yield Sample(site=site, row=row, measure=measure, value=float(values[position]))

@@ -27,12 +27,14 @@ class Score(Protocol):
 
     Attributes:
         name: in words.
+        right: of which images the verdict is, in words: those that are right without an attack.
         kind: how its mean is decided on (:class:`medfed.audit.results.Finding`).
         at_control: the most that may be left where the change is so large that the attack must succeed.
         stop_when_fooled: whether an attack may stop at the first point that counts.
     """
 
     name: ClassVar[str]
+    right: ClassVar[str]
     kind: ClassVar[Literal["share", "mean"]]
     at_control: ClassVar[float]
     stop_when_fooled: ClassVar[bool]
@@ -55,7 +57,11 @@ class Score(Protocol):
         ...
 
     def meaning(self, clean: Values, attacked: Values, eps: float) -> str:
-        """One sentence for a reader who is no specialist."""
+        """One sentence for a reader who is no specialist, on images that are right without an attack."""
+        ...
+
+    def errors(self, wrong: int, num: int) -> str:
+        """One sentence on the ``wrong`` of ``num`` images that are lost without an attack."""
         ...
 
 
@@ -64,6 +70,7 @@ class RightReadings:
     """1 where the model reads the image rightly, else 0; the mean is the accuracy."""
 
     name: ClassVar[str] = "Share of images read rightly"
+    right: ClassVar[str] = "read rightly without an attack"
     kind: ClassVar[Literal["share", "mean"]] = "share"
     at_control: ClassVar[float] = 0.01
     stop_when_fooled: ClassVar[bool] = True
@@ -89,12 +96,16 @@ class RightReadings:
         """Counts of images."""
         lost = int((clean - attacked).sum())
         return (
-            f"Of {int(clean.sum())} images that the model reads rightly, {lost} can be changed by at most {eps:g} grey "
+            f"Of {len(clean)} images that the model reads rightly, {lost} can be changed by at most {eps:g} grey "
             "levels a pixel so that it reads them wrongly: whoever can alter an image can alter the answer."
             if lost
-            else f"None of the {int(clean.sum())} images that the model reads rightly was found to be read wrongly "
+            else f"None of the {len(clean)} images that the model reads rightly was found to be read wrongly "
             f"after a change of at most {eps:g} grey levels a pixel."
         )
+
+    def errors(self, wrong: int, num: int) -> str:
+        """Counts of images."""
+        return f"{wrong} of {num} images are read wrongly as they are: the model's own errors, which are not counted."
 
 
 @dataclass(frozen=True)
@@ -102,6 +113,7 @@ class MaskOverlap:
     """The Dice score of the predicted mask, a mean over findings."""
 
     name: ClassVar[str] = "Mean Dice"
+    right: ClassVar[str] = "with a Dice of 0.5 or more without an attack"
     kind: ClassVar[Literal["share", "mean"]] = "mean"
     at_control: ClassVar[float] = 0.25  # half of the Dice below which a mask counts as missed (DiceBelow)
     stop_when_fooled: ClassVar[bool] = False
@@ -128,6 +140,12 @@ class MaskOverlap:
         return (
             f"A change of at most {eps:g} grey levels a pixel takes the mean agreement of the drawn outline with the "
             f"true one from a Dice of {clean.mean():.2f} to {attacked.mean():.2f}."
+        )
+
+    def errors(self, wrong: int, num: int) -> str:
+        """Counts of images."""
+        return (
+            f"{wrong} of {num} images have a Dice below 0.5 as they are: the model's own errors, which are not counted."
         )
 
 

@@ -9,7 +9,7 @@ from medfed.audit.contract import AuditContext, AuditSection
 from medfed.audit.costs import Cost
 from medfed.audit.plan import Plan, build_section, override_fields, settings
 from medfed.audit.results import Budget, Reduced
-from medfed.audit.tables import costs
+from medfed.audit.tables import ESSENTIAL, costs
 from medfed.errors import ScenarioError
 from medfed.report.text import duration
 
@@ -75,9 +75,10 @@ def fit(
     """What of ``plan`` is done within ``budget`` seconds of :mod:`medfed.audit.costs`; all of it without one.
 
     Every section starts with its cheapest settings; while these are too much together, the most expensive one is left
-    out, unless it is among those ``asked`` for by name; then, as long as it fits, the next fuller settings that cost
-    least more are taken. A setting of ``overrides`` is never touched. A section that states no cost is left out too,
-    unless it is asked for. Kept sections count in full, so that the plan does not depend on what was measured before.
+    out, unless it is among those ``asked`` for by name or says what the report is about; then, as long as it fits, the
+    next fuller settings that cost least more are taken. A setting of ``overrides`` is never touched. A section that
+    states no cost is left out too, unless it is asked for. Kept sections count in full, so that the plan does not
+    depend on what was measured before.
     """
     stated = costs()
     fields = override_fields(overrides, list(plan))
@@ -87,10 +88,11 @@ def fit(
     }
     if budget is None:
         return [ladder[0] for ladder in ladders.values()]
+    stay = ESSENTIAL.union(asked)
     out = {
         name: "it states no cost, so that no budget can hold it; ask for it with --sections"
         for name, ladder in ladders.items()
-        if ladder[0].seconds is None and name not in asked
+        if ladder[0].seconds is None and name not in stay
     }
     steps = {name: len(ladder) - 1 for name, ladder in ladders.items() if name not in out}
 
@@ -100,7 +102,7 @@ def fit(
     def spare() -> float:
         return budget - sum(cost(name, step) for name, step in steps.items())
 
-    while spare() < 0.0 and (removable := [name for name in steps if name not in asked]):
+    while spare() < 0.0 and (removable := [name for name in steps if name not in stay]):
         dearest = max(removable, key=lambda name: cost(name, steps[name]))
         least = duration(cost(dearest, steps.pop(dearest)))
         out[dearest] = f"not within the budget of {duration(budget)}: at its cheapest it takes about {least}"

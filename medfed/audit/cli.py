@@ -97,7 +97,8 @@ def audit(
         )
     if pdf and found.no_pdf:
         console.print(found.no_pdf, highlight=False, markup=False)
-    console.print(f"{found.report.verdict}  page: {found.folder / 'report.html'}", highlight=False, markup=False)
+    headline = ", ".join(found.report.headline)
+    console.print(f"{headline}  page: {found.folder / 'report.html'}", highlight=False, markup=False)
     if code := exit_code(found.report, failing):
         raise typer.Exit(code)
 
@@ -121,10 +122,9 @@ def exit_code(report: "AuditReport", fail_on: "frozenset[Verdict]") -> int:
     """0, or 1 where a section has one of ``fail_on``, or else 3 where one broke."""
     from medfed.audit.verdicts import Verdict
 
-    verdicts = {section.verdict for section in report.sections}
-    if verdicts & fail_on:
+    if report.verdicts & fail_on:
         return EXIT_VERDICT
-    return EXIT_BROKEN if Verdict.ERROR in verdicts else 0
+    return EXIT_BROKEN if Verdict.ERROR in report.verdicts else 0
 
 
 def _listed(text: str) -> tuple[str, ...]:

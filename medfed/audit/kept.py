@@ -1,17 +1,17 @@
 """Finished sections on disk, so that an audit that was stopped goes on, and one with another section added is short.
 
-A section is kept with a key of all that its result depends on; it is used again only under the same key.
+A section is kept with the key of all that its result depends on (:mod:`medfed.audit.inputs`), and is used again only
+under the same key. Never kept are one that broke, one that was not tested, since what it lacked may be there the next
+time, and one that says what the report is about.
 """
 
-import hashlib
-import json
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from medfed import __version__
-from medfed.audit.results import RunIdentity, Sample, SectionResult
+from medfed.audit.results import Sample, SectionResult
+from medfed.audit.tables import ESSENTIAL
+from medfed.audit.verdicts import Verdict
 from medfed.files import file_name, write_text_atomic
 
 
@@ -27,10 +27,9 @@ class KeptSection(BaseModel):
     samples: tuple[Sample, ...]
 
 
-def section_key(run: RunIdentity, recorded: Any, seed: int, name: str, settings: dict[str, Any]) -> str:
-    """What a section's result depends on: model, data, scenario, what the run recorded, seed, thresholds, version."""
-    parts = [__version__, run.model_dump(mode="json"), recorded, seed, name, settings]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+def to_keep(result: SectionResult) -> bool:
+    """Whether a result may stand in a later audit."""
+    return result.name not in ESSENTIAL and result.verdict not in (Verdict.ERROR, Verdict.NOT_TESTED)
 
 
 def read_kept(folder: Path, name: str, key: str) -> KeptSection | None:
@@ -39,7 +38,7 @@ def read_kept(folder: Path, name: str, key: str) -> KeptSection | None:
         found = KeptSection.model_validate_json((folder / f"{file_name(name)}.json").read_bytes())
     except (OSError, ValidationError):
         return None
-    return found if found.key == key else None
+    return found if found.key == key and to_keep(found.result) else None
 
 
 def write_kept(folder: Path, kept: KeptSection) -> None:

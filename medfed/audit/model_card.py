@@ -7,8 +7,9 @@ them; what only people can know is left as "not given".
 import re
 from collections.abc import Iterator, Sequence
 
-from medfed.audit.results import AuditReport, Cell, Finding, SectionResult, Table
+from medfed.audit.results import AuditReport, Cell, SectionResult, Table
 from medfed.audit.verdicts import Verdict
+from medfed.report.audit_text import bound, figure
 from medfed.report.text import interval, number, short
 from medfed.results import Estimate
 
@@ -16,8 +17,6 @@ _NOT_GIVEN = "not given"
 _CELL = 160
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#+|~&$])")
 """What Markdown or HTML inside it could take for a mark."""
-
-_BOUND = {"at_least": "at least", "at_most": "at most"}
 
 
 def model_card(report: AuditReport) -> str:
@@ -29,8 +28,8 @@ def _lines(report: AuditReport) -> Iterator[str]:
     sections = {section.name: section for section in report.sections}
     identity, performance = sections.get("identity"), sections.get("performance")
     yield f"# {_text(report.run.name)}"
-    yield f"\nVerdict of the audit: **{report.verdict}**. This card is written by a program from `report.json`; it is "
-    yield "evidence for a decision, not the decision, and the model is no medical device."
+    yield f"\nVerdict of the audit: **{', '.join(report.headline)}**. This card is written by a program from"
+    yield "`report.json`; it is evidence for a decision, not the decision, and the model is no medical device."
     yield "\n## Model\n"
     yield from _items(
         ("Task", f"{report.run.task}: {', '.join(report.run.classes)}"),
@@ -52,7 +51,7 @@ def _lines(report: AuditReport) -> Iterator[str]:
     yield from _tables(identity, start=1, stop=2)
     yield "\n## Performance\n"
     if performance is not None and performance.findings:
-        yield from _findings(performance.findings)
+        yield from _findings(performance)
         yield from _tables(performance, start=0, stop=None)
     else:
         yield "Not measured in this audit."
@@ -63,7 +62,7 @@ def _lines(report: AuditReport) -> Iterator[str]:
     for section in report.sections:
         if section is not performance and section is not identity and section.findings:
             yield f"\n### {_text(section.title or section.name)}\n"
-            yield from _findings(section.findings)
+            yield from _findings(section)
     yield "\n## Limits\n"
     yield from _limits(report)
     yield "\n## Before use\n"
@@ -90,9 +89,15 @@ def _table(table: Table) -> Iterator[str]:
     yield from _rows(table.columns, table.rows)
 
 
-def _findings(findings: Sequence[Finding]) -> Iterator[str]:
-    rows = [(f.what, f.estimate, f.estimate.n, f"{_BOUND[f.direction]} {f.threshold:g}", f.verdict) for f in findings]
-    yield from _rows(("What", "Value (95 % interval)", "n", "Threshold", "Verdict"), rows)
+def _findings(section: SectionResult) -> Iterator[str]:
+    """A row per figure: what it comes to by itself, and its section, for a PASS in one that is INVALID means nothing.
+
+    A figure of all there are has no interval (:func:`medfed.report.audit_text.figure`).
+    """
+    drawn = any(finding.kind != "census" for finding in section.findings)
+    columns = ("What", "Value (95 % interval)" if drawn else "Value", "n", "Threshold", "By itself", "The section")
+    rows = [(f.what, figure(f), f.estimate.n, bound(f), f.verdict, section.verdict) for f in section.findings]
+    yield from _rows(columns, rows)
 
 
 def _rows(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Iterator[str]:

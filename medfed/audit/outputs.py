@@ -15,7 +15,8 @@ from medfed.audit.results import AuditReport, SectionResult
 from medfed.audit.verdicts import Verdict
 from medfed.files import write_text_atomic
 from medfed.report.audit_page import render_audit
-from medfed.report.text import interval, number
+from medfed.report.audit_text import figure
+from medfed.report.text import number
 from medfed.results import write_json
 
 _FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -70,23 +71,31 @@ class _Case(NamedTuple):
 def junit(report: AuditReport) -> str:
     """JUnit XML: a suite per section, a case per threshold, check and control, and one for the section as a whole.
 
-    FAIL is a failure; ERROR and INVALID are errors; INCONCLUSIVE and NOT_TESTED are skipped, as neither passed.
+    FAIL is a failure; ERROR and INVALID are errors; INCONCLUSIVE and NOT_TESTED are skipped, as neither passed. A
+    section that the budget left out is NOT_TESTED.
     """
     root = ElementTree.Element("testsuites", name=_xml(f"medfed audit {report.run.name}"))
     for section in report.sections:
-        cases = list(_cases(section))
-        tags = [_TAGS.get(case.verdict) for case in cases]
-        suite = ElementTree.SubElement(root, "testsuite", name=_xml(section.name), tests=str(len(cases)))
-        for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
-            suite.set(attribute, str(tags.count(tag)))
-        for case, outcome in zip(cases, tags, strict=True):
-            element = ElementTree.SubElement(suite, "testcase", classname=_xml(section.name), name=_xml(case.name))
-            if outcome:
-                ElementTree.SubElement(element, outcome, type=str(case.verdict), message=_xml(case.message))
+        _add_suite(root, section.name, list(_cases(section)))
+    for part in report.missing:
+        if part.by_budget:
+            _add_suite(root, part.name, [_Case(_WHOLE, Verdict.NOT_TESTED, part.reason)])
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
+def _add_suite(root: ElementTree.Element, name: str, cases: Sequence[_Case]) -> None:
+    tags = [_TAGS.get(case.verdict) for case in cases]
+    suite = ElementTree.SubElement(root, "testsuite", name=_xml(name), tests=str(len(cases)))
+    for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(attribute, str(tags.count(tag)))
+    for case, outcome in zip(cases, tags, strict=True):
+        element = ElementTree.SubElement(suite, "testcase", classname=_xml(name), name=_xml(case.name))
+        if outcome:
+            ElementTree.SubElement(element, outcome, type=str(case.verdict), message=_xml(case.message))
+
+
+_WHOLE = "the section"
 _TAGS = {
     Verdict.FAIL: "failure",
     Verdict.ERROR: "error",
@@ -99,8 +108,8 @@ _TAGS = {
 def _cases(section: SectionResult) -> Iterator[_Case]:
     for finding in section.findings:
         bound = {"at_least": ">=", "at_most": "<="}[finding.direction]
-        figures = f"{number(finding.estimate.value)} ({interval(finding.estimate)}), n = {finding.estimate.n}"
-        yield _Case(f"{finding.what} {bound} {finding.threshold:g}", finding.verdict, figures)
+        said = f"{figure(finding)}, n = {finding.estimate.n}"
+        yield _Case(f"{finding.what} {bound} {finding.threshold:g}", finding.verdict, said)
     for check in section.checks:
         yield _Case(f"check: {check.what}", Verdict.PASS if check.holds else Verdict.INVALID, check.observed)
     control = section.positive_control
@@ -108,7 +117,7 @@ def _cases(section: SectionResult) -> Iterator[_Case]:
         message = f"{control.metric}: expected {control.expected:g}, observed {number(control.observed)}"
         held = Verdict.PASS if control.holds else Verdict.INCONCLUSIVE
         yield _Case(f"positive control: {control.description}", held, message)
-    yield _Case("the section", section.verdict, section.error.error if section.error else "; ".join(section.not_tested))
+    yield _Case(_WHOLE, section.verdict, section.error.error if section.error else "; ".join(section.not_tested))
 
 
 def _xml(text: str) -> str:

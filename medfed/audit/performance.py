@@ -7,11 +7,13 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from medfed.audit.contract import AuditContext, NotTestedError
+from medfed.audit.intervals import simultaneous
 from medfed.audit.results import Cell, Check, Finding, SectionResult, Table
-from medfed.audit.training_images import Evaluations, OldAndNew, training_sets
+from medfed.audit.scored import ENOUGH, Scored
+from medfed.audit.training_images import AllScored, OldAndNew, training_sets
 from medfed.registry import plugin
 from medfed.report.text import in_order, listing, metric_title, short
-from medfed.results import LOWER_IS_BETTER, Evaluation, SiteSummary
+from medfed.results import LOWER_IS_BETTER, SiteSummary
 from medfed.training.evaluation import evaluate
 from medfed.types import ImageSet
 
@@ -48,50 +50,48 @@ class Performance:
         if not sets:
             raise NotTestedError("the run has no test images")
         tested = _scored(context, sets, ("bootstrap",))
-        old = training_sets(context, self.training_images)
-        trained = _scored(context, old, ("bootstrap", "training"))
-        both = OldAndNew.of(context, old, trained, tested)
-        by_site = (
-            Finding(
-                what=f"{metric_title(metric)}, {name}",
-                estimate=evaluation.metrics[metric],
-                threshold=threshold,
-                kind="mean",
-            )
-            for name, evaluation in tested.items()
-        )
+        trained = _scored(context, training_sets(context, self.training_images), ("bootstrap", "training"))
+        both = OldAndNew.of(context, trained, tested)
         return SectionResult(
             tried=f"The model was scored on the test images of {len(context.sites)} sites ({_counted(tested)})"
             + (f", and on {_counted(trained)} that it was trained on." if trained else "."),
             meaning=_meaning(context, both.contradicted(threshold)),
             remedy=f"Before use, agree on the {metric_title(metric)} that the task needs, and set "
             "performance.threshold to it.",
-            findings=(*by_site, *both.findings(threshold, self.max_gap)),
+            findings=(*_by_site(tested, metric, threshold), *both.findings(threshold, self.max_gap)),
             checks=_same_as_the_run(context, tested),
             tables=tuple(_tables(context, tested, trained)),
             not_tested=(*_not_compared(context), *_not_scored(context, tested, trained), *both.not_tested()),
         )
 
 
-def _scored(context: AuditContext, sets: Mapping[str, ImageSet], stream: tuple[str, ...]) -> dict[str, Evaluation]:
+def _scored(context: AuditContext, sets: Mapping[str, ImageSet], stream: tuple[str, ...]) -> dict[str, Scored]:
     found = {}
     for position, (name, images) in enumerate(sets.items()):
         context.progress(f"scoring {name}", position / len(sets))
-        found[name] = evaluate(context.model, images, context.scenario, stream)
+        found[name] = Scored.of(evaluate(context.model, images, context.scenario, stream), images, context.task)
     return found
 
 
-def _counted(found: Evaluations) -> str:
-    return f"{sum(evaluation.num_images for evaluation in found.values())} images"
+def _by_site(tested: AllScored, metric: str, threshold: float) -> Iterator[Finding]:
+    """The section is as bad as its worst site, so that the intervals of all sites must hold at once."""
+    confidence = simultaneous(sum(scored.enough for scored in tested.values()))
+    for name, scored in tested.items():
+        estimate = scored.decided_on(metric, confidence)
+        yield Finding(what=f"{metric_title(metric)}, {name}", estimate=estimate, threshold=threshold, kind="mean")
 
 
-def _same_as_the_run(context: AuditContext, found: Evaluations) -> tuple[Check, ...]:
+def _counted(found: AllScored) -> str:
+    return f"{sum(scored.evaluation.num_images for scored in found.values())} images"
+
+
+def _same_as_the_run(context: AuditContext, found: AllScored) -> tuple[Check, ...]:
     """The run's own figures, computed where the images lie, against those of the audit."""
     metric, gaps = context.scenario.headline, []
     for name, site in context.run.summary.sites.items():
         then = site.federated and site.federated.get(metric)
         if then and then.value is not None:
-            now = found[name if name in found else next(iter(found))].metrics[metric]
+            now = found[name if name in found else next(iter(found))].evaluation.metrics[metric]
             gaps.append(math.inf if now.value is None else abs(then.value - now.value))
     if not gaps:
         return ()
@@ -100,7 +100,7 @@ def _same_as_the_run(context: AuditContext, found: Evaluations) -> tuple[Check, 
     return (Check(what=what, holds=max(gaps) <= _SAME, observed=observed),)
 
 
-def _tables(context: AuditContext, tested: Evaluations, trained: Evaluations) -> Iterator[Table]:
+def _tables(context: AuditContext, tested: AllScored, trained: AllScored) -> Iterator[Table]:
     metric = context.scenario.headline
     if context.trained_here:
         yield Table(
@@ -108,10 +108,10 @@ def _tables(context: AuditContext, tested: Evaluations, trained: Evaluations) ->
             columns=("Site", "Federated", "Local only", "Pooled"),
             rows=tuple((name, *_three(site, metric)) for name, site in context.run.summary.sites.items()),
         )
-    order = in_order(next(iter(tested.values())).metrics)
+    order = in_order(next(iter(tested.values())).evaluation.metrics)
     columns = ("Site", *(metric_title(m) + (" (lower is better)" if m in LOWER_IS_BETTER else "") for m in order))
     for what, found in (("test images", tested), ("images of its training", trained)):
-        rows = tuple((name, *(evaluation.metrics[m] for m in order)) for name, evaluation in found.items())
+        rows = tuple((name, *(scored.evaluation.metrics[m] for m in order)) for name, scored in found.items())
         if rows:
             yield Table(title=f"The federated model on {what}", columns=columns, rows=rows)
 
@@ -135,12 +135,15 @@ def _meaning(context: AuditContext, contradicted: Sequence[str]) -> str:
     )
 
 
-def _not_scored(context: AuditContext, tested: Evaluations, trained: Evaluations) -> Iterator[str]:
+def _not_scored(context: AuditContext, tested: AllScored, trained: AllScored) -> Iterator[str]:
     metric = context.scenario.headline
     without = [name for name in context.sites if name not in tested and context.scenario.data.partition.keeps_sites]
     if without:
         yield f"{listing([short(name) for name in without])}: no test images"
-    undefined = [name for name, found in trained.items() if found.metrics[metric].value is None]
+    few = [name for name, found in tested.items() if not found.enough]
+    if few:
+        yield f"a verdict at {listing([short(name) for name in few])}: fewer than {ENOUGH} test patients of a class"
+    undefined = [name for name, found in trained.items() if found.evaluation.metrics[metric].value is None]
     if undefined:
         what = f"the {metric_title(metric)} on images of the training of {listing([short(name) for name in undefined])}"
         yield f"{what}: it is not defined there, as where all images are of one class"

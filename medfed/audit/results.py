@@ -183,11 +183,12 @@ class RunIdentity(_Value):
 
 
 class Missing(_Value):
-    """A section that is not in this report, and why."""
+    """A section that is not in this report, and why; ``by_budget``: it would be there without the time budget."""
 
     name: str
     title: str
     reason: str
+    by_budget: bool = False
 
 
 class Reduced(_Value):
@@ -226,3 +227,18 @@ class AuditReport(_Value):
     def _judged(self) -> "AuditReport":
         self._set(verdict=worst(section.verdict for section in self.sections))
         return self
+
+    @property
+    def headline(self) -> tuple[Verdict, ...]:
+        """What a reader sees first: the verdict; where a section fails, FAIL, and then what else went wrong.
+
+        ERROR and INVALID are worse for the audit, for they say that it is not whole; a FAIL is worse for the model.
+        """
+        found = {section.verdict for section in self.sections}
+        return tuple(v for v in (Verdict.FAIL, Verdict.ERROR, Verdict.INVALID) if v in found) or (self.verdict,)
+
+    @property
+    def verdicts(self) -> frozenset[Verdict]:
+        """Of all sections, and NOT_TESTED where the budget left one out: what ``--fail-on`` is held against."""
+        left_out = {Verdict.NOT_TESTED for part in self.missing if part.by_budget}
+        return frozenset({section.verdict for section in self.sections} | left_out)

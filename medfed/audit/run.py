@@ -10,7 +10,8 @@ import torch
 
 from medfed.audit.budget import DEFAULT, Planned, as_reported, fit
 from medfed.audit.contract import AuditContext, AuditSection, NotTestedError, Progress
-from medfed.audit.kept import KeptSection, read_kept, section_key, write_kept
+from medfed.audit.inputs import run_inputs, section_key
+from medfed.audit.kept import KeptSection, read_kept, to_keep, write_kept
 from medfed.audit.opening import FOLDER, open_run
 from medfed.audit.outputs import write_outputs
 from medfed.audit.outside import OutsideModel, open_model
@@ -71,22 +72,20 @@ def audit(
     opened = open_model(run, seed, progress) if isinstance(run, OutsideModel) else open_run(Path(run), seed, progress)
     context, identity = opened
     folder = context.run.folder / FOLDER
-    figures = [context.run.summary.model_dump(mode="json", exclude={"seconds"}), context.run.environment]
     planned = fit(plan, context, budget, overrides, sections)
     chosen = {each.name: each.section for each in planned if each.section is not None}
-    keys = {
-        name: section_key(identity, figures, context.seed, name, settings(name, section))
-        for name, section in chosen.items()
-    }
+    inputs = run_inputs(context, identity)
+    keys = {name: section_key(inputs, name, settings(name, section)) for name, section in chosen.items()}
     with locked(folder), deterministic(True):
-        on_plan(planned, frozenset(name for name, key in keys.items() if read_kept(folder / "sections", name, key)))
+        before = {name: kept for name, key in keys.items() if (kept := read_kept(folder / "sections", name, key))}
+        on_plan(planned, frozenset(before))
         found: list[KeptSection] = []
         for name, section in chosen.items():
-            kept = read_kept(folder / "sections", name, keys[name]) or _measure(context, name, section, keys[name])
-            if kept.result.error is None:
-                write_kept(folder / "sections", kept)
-            found.append(kept)
-            on_section(kept.result)
+            finished = before.get(name) or _measure(context, name, section, keys[name])
+            if name not in before and to_keep(finished.result):
+                write_kept(folder / "sections", finished)
+            found.append(finished)
+            on_section(finished.result)
         report = AuditReport(
             run=identity,
             seed=context.seed,
@@ -114,7 +113,12 @@ def _print(folder: Path, pdf: bool) -> str:
 
 def _missing(chosen: Mapping[str, AuditSection], reasons: Mapping[str, str]) -> tuple[Missing, ...]:
     return tuple(
-        Missing(name=name, title=section_title(name), reason=reasons.get(name) or reason)
+        Missing(
+            name=name,
+            title=section_title(name),
+            reason=reasons.get(name) or reason,
+            by_budget=bool(reasons.get(name)),
+        )
         for name, reason in left_out(chosen).items()
     )
 

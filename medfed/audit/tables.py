@@ -25,6 +25,9 @@ ANNOUNCED: dict[str, str] = {
 }
 """What a full report has, in its order: names and titles only. What no table holds is listed as not tested."""
 
+ESSENTIAL = frozenset({"identity"})
+"""What the rest of a report is about: no budget leaves it out, and it is taken anew for every report."""
+
 
 def __getattr__(name: str) -> Any:
     if name == "SECTIONS":

@@ -4,26 +4,22 @@ One that does much better on them than on test images has learned them by heart 
 78:316). One that cannot do them at one site, and can at the others, contradicts the labels there, which may be wrong.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
 from medfed.audit.contract import AuditContext
+from medfed.audit.intervals import difference, mean_of, simultaneous
 from medfed.audit.results import Finding, census
-from medfed.audit.verdicts import CONFIDENCE, Verdict, judge
+from medfed.audit.scored import ENOUGH, Scored
+from medfed.audit.verdicts import Verdict, judge
 from medfed.data.dataset import image_set
-from medfed.metrics.intervals import mean_over_sites
 from medfed.report.text import listing, metric_title, short
-from medfed.results import Estimate, Evaluation
+from medfed.results import Estimate
 from medfed.types import ImageSet
 
-_ENOUGH = 10
-"""Images of every class, in segmentation images that show it: with fewer, a bootstrap's interval is too narrow."""
-
-Evaluations = Mapping[str, Evaluation]
+AllScored = Mapping[str, Scored]
 """By site, or one for all sites where they share the images."""
 
 
@@ -48,24 +44,34 @@ class OldAndNew:
         trained: site -> estimate.
         tested: the same on test images; one entry of another name where all sites share them.
         shared: whether they do.
-        comparable: sites with enough images of the training to be set beside the others.
+        beside: site -> estimate on images of the training, of the sites with enough of them to be set beside each
+            other; the intervals hold at all of these sites at once.
+        enough: whether there are enough images, over all sites, to decide on the difference of old and new.
     """
 
     metric: str
     trained: Mapping[str, Estimate]
     tested: Mapping[str, Estimate]
     shared: bool
-    comparable: frozenset[str]
+    beside: Mapping[str, Estimate]
+    enough: bool = True
 
     @classmethod
-    def of(
-        cls, context: AuditContext, sets: Mapping[str, ImageSet], trained: Evaluations, tested: Evaluations
-    ) -> "OldAndNew":
-        """From the evaluations of all metrics, ``sets`` being what was trained on; undefined figures are left out."""
+    def of(cls, context: AuditContext, trained: AllScored, tested: AllScored) -> "OldAndNew":
+        """From all that was scored; undefined figures are left out."""
         metric, shared = context.scenario.headline, not context.scenario.data.partition.keeps_sites
-        old = _defined(trained, metric)
-        enough = frozenset(name for name in old if min(sets[name].class_counts(context.task.num_classes)) >= _ENOUGH)
-        return cls(metric, old, _defined(tested, metric), shared, enough if len(enough) > 1 else frozenset())
+        old, new = _defined(trained, metric), _defined(tested, metric)
+        enough = {name: found for name, found in old.items() if min(found.num_patients) >= ENOUGH}
+        confidence = simultaneous(len(enough))
+        beside = {name: found.estimate(metric, confidence) for name, found in enough.items()}
+        return cls(
+            metric,
+            {name: found.estimate(metric) for name, found in old.items()},
+            {name: found.estimate(metric) for name, found in new.items()},
+            shared,
+            beside if len(beside) > 1 else {},
+            _enough_together(old) and _enough_together(new),
+        )
 
     def contradicted(self, threshold: float) -> list[str]:
         """Sites at whose own images of the training the whole interval misses ``threshold`` and what the others reach.
@@ -73,32 +79,26 @@ class OldAndNew:
         A model that has learned nothing anywhere contradicts nobody.
         """
         found = []
-        for name in sorted(self.comparable):
-            e = self.trained[name]
+        for name in sorted(self.beside):
+            e = self.beside[name]
             if judge(e.low, e.high, min(threshold, self._others(name))) is Verdict.FAIL:
                 found.append(name)
         return found
 
     def _others(self, name: str) -> float:
         """The lower end of the mean of the other sites; 0 where there is none."""
-        rest = [self.trained[other] for other in sorted(self.comparable - {name})]
-        return mean_over_sites(rest).low or 0.0
+        rest = [self.beside[other] for other in sorted(self.beside.keys() - {name})]
+        return (mean_of(rest).low or 0.0) if rest else 0.0
 
     def gap(self) -> Estimate:
-        """Mean over sites of old minus new, with a normal interval: the images are different ones."""
+        """Mean over sites of old minus new: the images are different ones, and so independent."""
         sites = [name for name in self.trained if self.shared or name in self.tested]
-        old = mean_over_sites([self.trained[name] for name in sites], bounded=False)
-        new = mean_over_sites(
-            list(self.tested.values()) if self.shared else [self.tested[name] for name in sites], bounded=False
-        )
-        if old.value is None or new.value is None:
-            return Estimate(value=None, low=None, high=None, n=new.n)
-        value = old.value - new.value
-        if old.se is None or new.se is None:
-            return Estimate(value=value, low=None, high=None, n=new.n)
-        se = math.hypot(old.se, new.se)
-        reach = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2.0) * se
-        return Estimate(value=value, low=value - reach, high=value + reach, n=new.n, se=se)
+        old = [self.trained[name] for name in sites]
+        new = list(self.tested.values()) if self.shared else [self.tested[name] for name in sites]
+        if not old or not new:
+            return Estimate(value=None, low=None, high=None, n=0)
+        found = difference(mean_of(old), mean_of(new))
+        return found if self.enough else found.model_copy(update={"low": None, "high": None})
 
     def findings(self, threshold: float, max_gap: float) -> tuple[Finding, ...]:
         """None where nothing is known of the training."""
@@ -111,11 +111,11 @@ class OldAndNew:
             direction="at_most",
             kind="mean",
         )
-        if not self.comparable:
+        if not self.beside:
             return (gap,)
         wrong = Finding(
             what="Sites whose own training labels the model contradicts",
-            estimate=census(len(self.contradicted(threshold)), len(self.comparable)),
+            estimate=census(len(self.contradicted(threshold)), len(self.beside)),
             threshold=0.0,
             direction="at_most",
             kind="census",
@@ -124,12 +124,17 @@ class OldAndNew:
 
     def not_tested(self) -> tuple[str, ...]:
         """Sites with too few images to be compared."""
-        few = [short(name) for name in self.trained if name not in self.comparable]
+        few = [short(name) for name in self.trained if name not in self.beside]
         if not few:
             return ()
         what = "whether the model contradicts the training labels of"
-        return (f"{what} {listing(few)}: that takes {_ENOUGH} images of every class, there and at another site",)
+        return (f"{what} {listing(few)}: that takes {ENOUGH} patients of every class, there and at another site",)
 
 
-def _defined(found: Evaluations, metric: str) -> dict[str, Estimate]:
-    return {name: each.metrics[metric] for name, each in found.items() if each.metrics[metric].value is not None}
+def _defined(found: AllScored, metric: str) -> dict[str, Scored]:
+    return {name: each for name, each in found.items() if each.evaluation.metrics[metric].value is not None}
+
+
+def _enough_together(found: Mapping[str, Scored]) -> bool:
+    """Whether every class has enough patients over all sites."""
+    return all(sum(numbers) >= ENOUGH for numbers in zip(*(each.num_patients for each in found.values()), strict=True))

@@ -1,7 +1,8 @@
 """The verdict rules: intervals decide, never point estimates. Pure functions.
 
 A threshold is met only if the whole 95 % interval meets it, and missed only if the whole interval misses it; between
-the two nothing is decided, and the rules say how many images would decide it if the share stayed as it is.
+the two nothing is decided, and the rules say how many images would decide it if the share stayed as it is. A census, of
+all there are, has no interval: its value stands for both ends.
 """
 
 import math

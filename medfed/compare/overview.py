@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from medfed.compare.run import read_report
+from medfed.compare.audits import read_report
 from medfed.errors import RunFolderError
 from medfed.report.comparison import pick
 from medfed.report.load import load_run
@@ -29,7 +29,7 @@ class RunLine:
         rounds: that were trained.
         num_sites: with figures.
         page: there is one.
-        audit: verdict of its audit; empty without one.
+        audit: verdict of its audit, a FAIL first where there is one; empty without one.
     """
 
     folder: str
@@ -84,5 +84,5 @@ def _line(root: Path, folder: Path) -> RunLine:
         rounds=summary.rounds,
         num_sites=len(summary.sites),
         page=(folder / "report.html").is_file(),
-        audit=str(report.verdict) if report else "",
+        audit=", ".join(report.headline) if report else "",
     )

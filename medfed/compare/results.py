@@ -25,13 +25,18 @@ class MetricDifference(_Value):
 
 
 class FindingChange(_Value):
-    """A finding that the audits of both runs have; ``outcome`` says which way, where their intervals do not overlap."""
+    """A finding that the audits of both runs have; ``outcome`` says which way, where their intervals do not overlap.
+
+    ``note``: why they are not compared; empty where they are. ``census``: counts of all there are, without intervals.
+    """
 
     section: str
     what: str
     reference: Estimate
     ours: Estimate
     outcome: Difference
+    census: bool = False
+    note: str = ""
 
 
 class ComparedRun(_Value):
@@ -44,8 +49,12 @@ class ComparedRun(_Value):
         differences: metric -> difference to the reference; empty for the reference.
         paired: the differences are of the same test images.
         note: why they are not paired; empty where they are.
-        epsilon: of the first guarantee of differential privacy; None where there is none.
+        epsilon: of the guarantee that the privacy statement leads with; None where there is none.
+        epsilon_for: whose presence it hides, in which relation, at which delta; empty without one.
+        audit_verdict: of the last audit, a FAIL first where there is one; None where there is none.
+        audit_stale: in what that audit is not of the run as it is now; empty where it is, so far as is known.
         audit: section -> verdict of the last audit; empty where there is none.
+        unlike: section -> why it must not be compared with that of the reference's audit.
         changes: of the audit's findings.
     """
 
@@ -60,8 +69,11 @@ class ComparedRun(_Value):
     seconds: float
     bytes_up: int
     epsilon: float | None = None
+    epsilon_for: str = ""
     audit_verdict: str | None = None
+    audit_stale: str = ""
     audit: dict[str, str] = Field(default_factory=dict)
+    unlike: dict[str, str] = Field(default_factory=dict)
     changes: tuple[FindingChange, ...] = ()
 
 

@@ -2,21 +2,21 @@
 
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from medfed.audit.contract import AuditContext
-from medfed.audit.opening import FOLDER, open_run
-from medfed.audit.results import AuditReport, Finding
+from medfed.audit.opening import open_run
+from medfed.audit.results import AuditReport
+from medfed.compare.audits import changes, read_report, section_label, stale, unlike
 from medfed.compare.paired import paired_differences, why_unpaired
-from medfed.compare.results import ComparedRun, Comparison, FindingChange, MetricDifference
+from medfed.compare.results import ComparedRun, Comparison, MetricDifference
 from medfed.determinism import deterministic
 from medfed.errors import MedfedError, ScenarioError
-from medfed.report.comparison import Difference, compare
+from medfed.report.comparison import compare
 from medfed.report.load import RunData, load_run
-from medfed.results import Estimate
+from medfed.results import Estimate, Guarantee
 
 _NOT_COMPARED = ("name", "data.path", "engine", "tracking")
 """Keys that change no figure."""
@@ -42,13 +42,14 @@ def compare_runs(
         _require_same_task(runs[0], run)
     names = _numbered([run.summary.name for run in runs])
     different = _different_settings(runs)
-    first = _opened(runs[0])
+    first = _open(runs[0])
     found = []
     with deterministic(True):
         for position, run in enumerate(runs):
             progress(names[position], position / len(runs))
-            compared = _plain(run, names[position], different[position])
-            found.append(compared if position == 0 else _beside(compared, run, first, runs[0]))
+            opened = first if position == 0 else _open(run)
+            compared = _plain(opened, names[position], different[position])
+            found.append(compared if position == 0 else _beside(compared, opened, first))
     return Comparison(task=runs[0].summary.task, headline_metric=runs[0].summary.headline_metric, runs=tuple(found))
 
 
@@ -69,16 +70,38 @@ def _numbered(names: Sequence[str]) -> list[str]:
     ]
 
 
-def _opened(run: RunData) -> AuditContext | str:
-    """The run with its model and images; or why they are not to be had."""
+@dataclass(frozen=True)
+class _Opened:
+    """A run to be compared.
+
+    Attributes:
+        run: its folder and figures.
+        context: its model and images; None where these are not to be had.
+        why: they are not; empty where they are.
+        report: its last audit; None without one.
+        stale: in what the audit is not of the run as it is now.
+    """
+
+    run: RunData
+    context: AuditContext | None
+    why: str
+    report: AuditReport | None
+    stale: str
+
+
+def _open(run: RunData) -> _Opened:
+    context, identity, why = None, None, ""
     try:
-        return open_run(run.folder, None, lambda what, done: None)[0]
+        context, identity = open_run(run.folder, None, lambda what, done: None)
     except MedfedError as error:
-        return str(error).splitlines()[0]
+        why = str(error).splitlines()[0]
+    report = read_report(run.folder)
+    return _Opened(run, context, why, report, stale(report, run.folder, identity) if report else "")
 
 
-def _plain(run: RunData, name: str, settings: dict[str, str]) -> ComparedRun:
-    summary, report = run.summary, read_report(run.folder)
+def _plain(opened: _Opened, name: str, settings: dict[str, str]) -> ComparedRun:
+    summary, report = opened.run.summary, opened.report
+    promised = summary.privacy.leading if summary.privacy else None
     return ComparedRun(
         name=name,
         status=summary.status,
@@ -87,28 +110,42 @@ def _plain(run: RunData, name: str, settings: dict[str, str]) -> ComparedRun:
         rounds=summary.rounds,
         seconds=summary.seconds,
         bytes_up=summary.bytes_up,
-        epsilon=summary.privacy.guarantees[0].epsilon if summary.privacy and summary.privacy.guarantees else None,
-        audit_verdict=report and str(report.verdict),
-        audit={section.title or section.name: str(section.verdict) for section in report.sections} if report else {},
+        epsilon=promised.epsilon if promised else None,
+        epsilon_for=_hidden(promised) if promised else "",
+        audit_verdict=", ".join(report.headline) if report else None,
+        audit_stale=opened.stale,
+        audit={section_label(section): str(section.verdict) for section in report.sections} if report else {},
     )
 
 
-def _beside(compared: ComparedRun, run: RunData, first: AuditContext | str, reference: RunData) -> ComparedRun:
-    changes = tuple(_changes(run.folder, reference.folder))
-    ours = _opened(run)
-    if isinstance(ours, str) or isinstance(first, str):
-        note = f"not tested again: {ours if isinstance(ours, str) else first}"
+def _hidden(promised: Guarantee) -> str:
+    how = "replaced" if promised.relation == "replace" else "added or removed"
+    return f"one {promised.unit} {how}, delta {promised.delta:g}"
+
+
+def _beside(compared: ComparedRun, opened: _Opened, first: _Opened) -> ComparedRun:
+    compared = compared.model_copy(update=_audits(opened, first))
+    if opened.context is None or first.context is None:
+        note = f"not tested again: {opened.why or first.why}"
     else:
-        note = why_unpaired(ours, first)
+        note = why_unpaired(opened.context, first.context)
         if not note:
-            differences = paired_differences(ours, first)
-            return compared.model_copy(update={"differences": differences, "paired": True, "changes": changes})
+            differences = paired_differences(opened.context, first.context)
+            return compared.model_copy(update={"differences": differences, "paired": True})
     plain = {
         metric: MetricDifference(mean=_unpaired(estimate, theirs), outcome=compare(estimate, theirs, metric))
         for metric, estimate in compared.mean.items()
-        if (theirs := (reference.summary.mean.federated or {}).get(metric)) is not None
+        if (theirs := (first.run.summary.mean.federated or {}).get(metric)) is not None
     }
-    return compared.model_copy(update={"differences": plain, "note": note, "changes": changes})
+    return compared.model_copy(update={"differences": plain, "note": note})
+
+
+def _audits(opened: _Opened, first: _Opened) -> dict[str, Any]:
+    """What the two audits say of each other; nothing where one of them is missing."""
+    if opened.report is None or first.report is None:
+        return {}
+    reasons = unlike(opened.report, first.report, opened.stale, first.stale)
+    return {"unlike": reasons, "changes": tuple(changes(opened.report, first.report, reasons))}
 
 
 def _unpaired(ours: Estimate, theirs: Estimate) -> Estimate:
@@ -116,45 +153,6 @@ def _unpaired(ours: Estimate, theirs: Estimate) -> Estimate:
     if ours.value is None or theirs.value is None:
         return Estimate(value=None, low=None, high=None, n=0)
     return Estimate(value=ours.value - theirs.value, low=None, high=None, n=min(ours.n, theirs.n))
-
-
-def read_report(folder: Path) -> AuditReport | None:
-    """The last audit of a run; None where there is none that can be read."""
-    try:
-        return AuditReport.model_validate_json((folder / FOLDER / "report.json").read_bytes())
-    except (OSError, ValidationError):
-        return None
-
-
-def _changes(ours: Path, theirs: Path) -> Iterator[FindingChange]:
-    """Findings that both audits have, with which way they differ."""
-    mine, other = _findings(ours), _findings(theirs)
-    for key, finding in mine.items():
-        before = other.get(key)
-        if before is not None:
-            yield FindingChange(
-                section=key[0],
-                what=key[1],
-                reference=before.estimate,
-                ours=finding.estimate,
-                outcome=_outcome(finding, before),
-            )
-
-
-def _findings(folder: Path) -> dict[tuple[str, str], Finding]:
-    report = read_report(folder)
-    sections = report.sections if report else ()
-    return {(section.title or section.name, f.what): f for section in sections for f in section.findings}
-
-
-def _outcome(ours: Finding, theirs: Finding) -> Difference:
-    """By intervals that do not overlap, as on a run's page."""
-    mine, other = ours.estimate, theirs.estimate
-    if mine.low is None or mine.high is None or other.low is None or other.high is None:
-        return Difference.UNKNOWN
-    if mine.low <= other.high and other.low <= mine.high:
-        return Difference.UNCLEAR
-    return Difference.BETTER if (mine.low > other.high) == (ours.direction == "at_least") else Difference.WORSE
 
 
 def _different_settings(runs: Sequence[RunData]) -> list[dict[str, str]]:

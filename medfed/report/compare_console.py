@@ -47,5 +47,5 @@ def _cells(run: ComparedRun, metric: str) -> list[Text]:
         change,
         Text(size(run.bytes_up)),
         Text(epsilon),
-        Text(run.audit_verdict or DASH),
+        Text((run.audit_verdict or DASH) + ("\n(old)" if run.audit_stale else "")),
     ]

@@ -3,6 +3,7 @@
 from medfed.compare.results import ComparedRun, Comparison
 from medfed.overrides import short_names
 from medfed.report import text
+from medfed.report.audit_text import counted
 from medfed.report.comparison import Difference
 from medfed.report.rendering import Functions, render_page
 from medfed.report.sweep_text import signed
@@ -11,7 +12,7 @@ from medfed.results import Estimate
 DIGITS = 4
 """Of a difference: paired figures show smaller ones than the three digits of a figure."""
 
-_FILTERS: Functions = {"signed": signed}
+_FILTERS: Functions = {"signed": signed, "counted": counted}
 
 
 def render_comparison(found: Comparison) -> str:
@@ -48,14 +49,24 @@ def sentences(found: Comparison) -> list[str]:
     """What is better or worse than the reference, one sentence per run, and what that rests on."""
     reference, metric = found.runs[0], text.metric_title(found.headline_metric)
     said = [_sentence(run, reference, found.headline_metric, metric) for run in found.runs[1:]]
-    verdicts = [run for run in found.runs[1:] if run.audit_verdict and reference.audit_verdict]
     said += [
-        f"The audit says {run.audit_verdict} of {text.short(run.name)}, and {reference.audit_verdict} of "
-        f"{text.short(reference.name)}."
-        for run in verdicts
-        if run.audit_verdict != reference.audit_verdict
+        f"The audit of {text.short(run.name)} is old: it is of {run.audit_stale} than the run has now."
+        for run in found.runs
+        if run.audit_stale
     ]
-    return said
+    audited = [run for run in found.runs[1:] if run.audit_verdict and reference.audit_verdict]
+    return [*said, *filter(None, (_audits(run, reference) for run in audited))]
+
+
+def _audits(run: ComparedRun, reference: ComparedRun) -> str:
+    """How the verdicts of two audits differ, and how much of them must not be compared; empty where neither is so."""
+    ours, theirs = text.short(run.name), text.short(reference.name)
+    said = f"The audit says {run.audit_verdict} of {ours}, and {reference.audit_verdict} of {theirs}."
+    both = run.audit.keys() & reference.audit.keys()
+    if not run.unlike:
+        return said if run.audit_verdict != reference.audit_verdict else ""
+    why = text.listing(list(dict.fromkeys(run.unlike.values())), 3)
+    return f"{said} {len(run.unlike)} of the {len(both)} sections of both are not alike, and not compared: {why}."
 
 
 def _sentence(run: ComparedRun, reference: ComparedRun, key: str, metric: str) -> str:

@@ -4,8 +4,9 @@ If a model is (epsilon, delta)-differentially private for the presence of one im
 
     TPR <= min(e^epsilon FPR + delta, 1 - e^-epsilon (1 - delta - FPR))
 
-(Kairouz, Oh and Viswanath, ICML 2015, Theorem 2.1). A promise for records holds for images; one for patients or sites
-holds where the unit keeps its other images, which is the replace relation.
+(Kairouz, Oh and Viswanath, ICML 2015, Theorem 2.1). What holds for an image is the replace relation, whatever the unit:
+sites tell how many images they have, so that one more or less is no secret, and a patient or a site whose one image is
+at stake keeps the others.
 """
 
 import math
@@ -28,6 +29,5 @@ def largest_tpr(epsilon: float, delta: float, fpr: float) -> float:
 
 
 def for_images(guarantees: Iterable[Guarantee]) -> Guarantee | None:
-    """Of those that hold for the presence of one image, the one with the smallest epsilon."""
-    fit = [g for g in guarantees if g.unit == "record" or g.relation == "replace"]
-    return min(fit, key=lambda g: g.epsilon, default=None)
+    """Of those that hold for one image, which are those of the replace relation, the one with the smallest epsilon."""
+    return min((g for g in guarantees if g.relation == "replace"), key=lambda g: g.epsilon, default=None)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -31,6 +32,7 @@ Scores = Float[Tensor, "batch choice unit"]
 
 _ZERO_SHARE = 0.01
 _LARGE_REACH = 0.95
+_PARTS = (1.0, 0.5, 0.25)  # of the range: every point within a part is within the whole
 _BEATS_NOISE = 0.9
 
 _PROBE = PGD(steps=20, step=0.1)
@@ -189,14 +191,20 @@ def _monotone(probe: Probe) -> Finding:
 
 
 def _reaches_all(probe: Probe) -> Finding:
-    share = probe.fooled(probe.attack, _whole(probe))
+    """At the whole range or a part of it: steps a tenth as long jump over a class that holds a narrow part."""
+    reached, share = probe.images.new_zeros(len(probe.images), dtype=torch.bool), 0.0
+    for part in _PARTS:
+        if share < _LARGE_REACH:
+            result = probe(probe.attack, part * _whole(probe))
+            reached |= result.success
+            share = float(reached.sum()) / max(1, int(result.eligible.sum()))
     text = "with an eps as wide as the range at least 95 % of the images are fooled"
     return Finding("large_eps", share >= _LARGE_REACH, share, text)
 
 
 def _beats_fgsm(probe: Probe) -> Finding:
     """An image that falls at a lower loss than many steps reach speaks of the criterion, not of the steps."""
-    many, one = probe(probe.attack, probe.threat.eps), probe(_ONE_STEP, probe.threat.eps)
+    many, one = (probe(attack, probe.threat.eps) for attack in (probe.attack, _ONE_STEP))
     ahead = int((one.success & ~many.success & (one.damage > many.damage)).sum())
     behind = int((many.success & ~one.success).sum())
     lead = (ahead - behind) / max(1, int(many.eligible.sum()))

@@ -1,49 +1,22 @@
 """Runs beside each other. Oracles: figures of each run by itself, the closed form of a paired error, symmetry."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from medfed.audit.opening import open_run
-from medfed.audit.run import audit
 from medfed.cli import COMMANDS, run
 from medfed.compare.paired import paired_differences
 from medfed.compare.results import Comparison
 from medfed.compare.run import compare_runs
 from medfed.errors import RunFolderError, ScenarioError
-from medfed.params import load_weights, save_weights
 from medfed.report.compare_page import render_comparison, sentences
-from medfed.results import RunResult, write_json
+from medfed.results import Guarantee, PrivacyStatement, RunResult, write_json
 from medfed.training.evaluation import evaluate, predict_batch
-from tests.medfed.audit.small_run import SITES, write_small_run
 from tests.medfed.report.html_page import Page, assert_sound
 from tests.medfed.report.test_browser import browser, look  # noqa: F401 - the fixture
-
-
-@pytest.fixture(scope="module")
-def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = write_small_run(tmp_path_factory.mktemp("compare"))
-    summary = RunResult.load(folder).summary
-    from medfed.metrics.intervals import mean_over_sites
-
-    means = {"auroc": mean_over_sites([site.federated["auroc"] for site in summary.sites.values()])}
-    write_json(
-        folder / "summary.json",
-        summary.model_copy(update={"mean": summary.mean.model_copy(update={"federated": means})}),
-    )
-    return folder
-
-
-@pytest.fixture
-def pair(_template: Path, tmp_path: Path) -> tuple[Path, Path]:
-    """Two runs of one name; the second model looks at brightness, as the first does not."""
-    first, second = (Path(shutil.copytree(_template, tmp_path / name / "small")) for name in ("one", "two"))
-    weights = load_weights(second / "model.safetensors")
-    save_weights(second / "model.safetensors", {name: 1.5 * value + 0.01 for name, value in weights.items()})
-    return first, second
 
 
 def _context(folder: Path):
@@ -111,14 +84,26 @@ def test_a_run_whose_data_are_gone_is_compared_by_its_summary(pair: tuple[Path, 
     assert set(found.differences) == {"auroc"}
 
 
-def test_audits_stand_beside_each_other(pair: tuple[Path, Path]):
-    audit(pair[0], sections=("performance",))
-    audit(pair[1], sections=("performance",), overrides=("performance.threshold=0.1",))
-    found = compare_runs(pair).runs[1]
-    assert found.audit == {"Performance without an attack": found.audit_verdict}
-    gap = "AUROC on images of the training minus on test images, mean over sites"
-    assert {change.what for change in found.changes} == {gap, *(f"AUROC, {site}" for site in SITES)}
-    assert {str(change.outcome) for change in found.changes} <= {"better", "worse", "no clear difference"}
+@pytest.mark.parametrize(
+    ("unit", "epsilon", "words"),
+    [("record", 2.0, "one record replaced"), ("patient", 2.0, "one patient replaced"), ("site", 1.0, "one site added")],
+)
+def test_the_epsilon_is_that_which_the_statement_leads_with(
+    pair: tuple[Path, Path], unit: str, epsilon: float, words: str
+):
+    """Counts of records and patients are told, so that add/remove does not hold for them."""
+    both = [
+        Guarantee(unit=unit, relation=relation, epsilon=value, delta=1e-5, releases=3)
+        for relation, value in (("add_remove", 1.0), ("replace", 2.0))
+    ]
+    texts = dict.fromkeys(("mechanism", "trusted", "covered", "sentence", "outlook"), "x")
+    promised = PrivacyStatement(noise_multiplier=1.0, guarantees=both, not_covered=[], replayable=False, **texts)
+    summary = RunResult.load(pair[1]).summary
+    write_json(pair[1] / "summary.json", summary.model_copy(update={"privacy": promised}))
+    found = compare_runs(pair).runs
+    assert [run.epsilon for run in found] == [None, epsilon]
+    assert found[1].epsilon_for.startswith(words)
+    assert found[1].epsilon_for.endswith(", delta 1e-05")
 
 
 def test_runs_of_different_tasks_are_refused(pair: tuple[Path, Path]):

@@ -21,7 +21,11 @@ from medfed.data.table import Record
 from medfed.errors import ScenarioError
 from medfed.report.load import RunData
 from medfed.results import Summary
-from robustness.adversarial import Adversarial
+from robustness.adversarial import Adversarial, _attacked
+from robustness.adversarial_scores import MaskOverlap
+from robustness.adversarial_tables import not_tested, tried
+from robustness.adversarial_trial import Trial
+from robustness.attacks.ensemble import Ensemble
 from robustness.sections import SECTIONS
 
 SIDE = 8
@@ -154,11 +158,46 @@ def test_an_attack_too_weak_for_its_control_never_passes():
     assert result.verdict == "INCONCLUSIVE"
 
 
-def test_a_model_that_nearly_always_gives_one_answer_fails_for_the_other_class():
-    result = Adversarial(**QUICK, min_robust_accuracy=0.3)(_films(MeanLevel(boundary=112.0)))
-    assert [finding.estimate.value for finding in result.findings] == [0.5, 0.0, 1.0]
-    assert [finding.verdict for finding in result.findings] == ["PASS", "FAIL", "PASS"]
-    assert result.verdict == "FAIL"
+def test_what_is_wrong_without_an_attack_is_not_the_attack_s_work():
+    """It says "bright" of every image, rightly of half of them, and 8 grey levels reach none of these."""
+    result = Adversarial(**QUICK)(_films(MeanLevel(boundary=60.0)))
+    assert [(f.estimate.value, f.estimate.n) for f in result.findings] == [(1.0, 20), (None, 0), (1.0, 20)]
+    assert [f.verdict for f in result.findings] == ["PASS", "INCONCLUSIVE", "PASS"]
+    assert result.verdict == "INCONCLUSIVE"
+    assert result.tables[1].rows == (("all images", 40, 20, 0), ("dark", 20, 20, 0), ("bright", 20, 0, 0))
+    assert "None of the 20 images that the model reads rightly" in result.meaning
+    assert "20 of 40 images are read wrongly as they are" in result.meaning
+    assert result.remedy.startswith("Mend the model's own errors first")
+    assert any(reason.startswith("what an attack takes of dark") for reason in result.not_tested)
+
+
+def test_a_model_that_is_never_right_leaves_nothing_to_an_attack():
+    class Wrong(MeanLevel):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return -super().forward(images)
+
+    with pytest.raises(NotTestedError, match="nothing for an attack to take"):
+        Adversarial(**QUICK)(_films(Wrong()))
+
+
+@pytest.mark.parametrize(("threshold", "decided"), [(0.55, True), (0.7, False)])
+def test_masks_that_miss_the_threshold_without_an_attack_are_no_finding_on_the_attack(threshold: float, decided: bool):
+    context = _masks(PixelLevel())
+    trial = Trial(context, context.draw_tests(8, "x"), MaskOverlap())
+    found = _attacked(trial, np.full(8, 0.2), np.full(8, 0.6), threshold)
+    assert (found.value, found.low is not None) == (pytest.approx(0.2), decided)
+
+
+def test_what_ran_is_named_and_what_did_not():
+    context = _films(MeanLevel())
+    weak = Adversarial(**QUICK, attack="fgsm", images=8)(context)
+    assert 'by the attack "fgsm"' in weak.tried
+    (reason,) = [reason for reason in weak.not_tested if "stronger" in reason]
+    assert reason.startswith('the section\'s own attack, "ensemble", in whose place "fgsm" ran')
+    assert 'by the attack "ensemble"' in tried(8, 8.0, Ensemble())
+    table = weak.tables[1]
+    assert not any("stronger" in reason for reason in not_tested(table, Ensemble(), Ensemble()))
+    assert any("stronger" in reason for reason in not_tested(table, Ensemble(steps=1), Ensemble()))
 
 
 @pytest.mark.parametrize("module", [Stairs(), Constant(), Wavering()])

@@ -58,23 +58,31 @@ CASES = (
     Planted(
         "overfitted",
         must=("performance",),
-        may=("membership", "adversarial"),  # wrong labels learned by heart roughen a model: Sanyal et al., ICLR 2021
+        may=("adversarial",),  # wrong labels learned by heart roughen a model: Sanyal et al., ICLR 2021
         words=("images of the training minus",),
         wrong=0.4,
         spread=40.0,
-        train=16,
+        train=24,
         epochs=80,
     ),
-    Planted("shortcut", must=("shortcuts",), words=("corners",), contrast=20.0, spread=40.0, marked=True),
-    Planted("fragile", must=("adversarial",), words=("under attack",), contrast=0.0, pattern=5.0, train=60, epochs=16),
+    Planted("shortcut", must=("shortcuts",), words=("corners",), contrast=20.0, spread=40.0, marked=True, epochs=16),
+    Planted(
+        "fragile",
+        must=("adversarial",),
+        words=("under attack",),
+        contrast=0.0,
+        spread=5.0,
+        pattern=7.0,
+        train=160,
+        epochs=24,
+    ),
     Planted(
         "shuffled",
         must=("performance",),
-        may=("poisoning", "adversarial"),  # labels that contradict each other flatten its margins
+        may=("poisoning",),  # the updates of the site differ from those of the others
         words=("AUROC, south", "training labels the model contradicts"),
         shuffled="south",
         contrast=180.0,
-        epochs=4,
     ),
 )
 

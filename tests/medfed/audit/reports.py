@@ -1,5 +1,6 @@
 """Audit reports for the tests of the page: one with every kind of part, and one whose every word is hostile."""
 
+from pathlib import Path
 from typing import Any
 
 from medfed.audit.results import (
@@ -16,6 +17,7 @@ from medfed.audit.results import (
     Table,
     share,
 )
+from medfed.report.audit_page import render_audit
 from medfed.results import Estimate
 
 HOSTILE = (
@@ -105,3 +107,10 @@ def hostile_report() -> AuditReport:
         command=HOSTILE[4],
         budget=Budget(seconds=1.0, planned_seconds=1.0, reduced=cuts),
     )
+
+
+def written(report: AuditReport, folder: Path) -> Path:
+    """The page of a report as a file."""
+    path = folder / "report.html"
+    path.write_text(render_audit(report), encoding="utf-8", errors="replace")
+    return path

@@ -4,6 +4,7 @@ import shlex
 from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
+from xml.etree import ElementTree
 
 import pytest
 
@@ -12,7 +13,7 @@ from medfed.audit.contract import AuditContext
 from medfed.audit.costs import Cost, num_tests, pass_seconds, training_passes
 from medfed.audit.opening import open_run
 from medfed.audit.plan import as_command, make_plan
-from medfed.audit.results import SectionResult
+from medfed.audit.results import Finding, SectionResult, census
 from medfed.audit.run import audit
 from medfed.cli import COMMANDS, run
 from medfed.errors import ScenarioError
@@ -32,7 +33,8 @@ class Counting:
     idle: int = 7
 
     def __call__(self, context: AuditContext) -> SectionResult:
-        return SectionResult(tried=f"{self.images} images")
+        finding = Finding(what="images", estimate=census(1, 1), threshold=self.threshold, kind="census")
+        return SectionResult(tried=f"{self.images} images", findings=(finding,))
 
 
 @plugin
@@ -109,7 +111,7 @@ def test_the_plan_does_not_depend_on_what_was_kept(small_run: Path, context: Aud
     for _ in range(2):
         audit(small_run, budget=49.0, on_plan=lambda plan, kept: plans.append((plan, kept)))
     assert plans[0][0] == plans[1][0]
-    assert [sorted(kept) for _, kept in plans] == [[], ["counting", "fixed"]]
+    assert [sorted(kept) for _, kept in plans] == [[], ["counting"]]  # the other came to no verdict
 
 
 def test_the_report_says_why_a_section_is_missing_and_how_to_repeat_it(small_run: Path, context: AuditContext):
@@ -123,6 +125,28 @@ def test_the_report_says_why_a_section_is_missing_and_how_to_repeat_it(small_run
     assert again.command == "medfed audit small --seed 3 --budget none --sections counting --set counting.images=5"
     assert again.sections == report.sections
     assert again.budget.reduced == ()
+
+
+def test_what_a_report_is_about_is_never_left_out(small_run: Path):
+    context = open_run(small_run, None, lambda what, done: None)[0]
+    planned = {each.name: each for each in fit(make_plan(("identity", "performance")), context, 1e-9)}
+    assert [name for name, each in planned.items() if each.section is not None] == ["identity"]
+    assert planned["identity"].seconds > 1e-9
+    assert planned["identity"].reduced == ()
+
+
+def test_what_the_budget_left_out_is_not_tested_for_a_ci_server(small_run: Path, context: AuditContext, capsys):
+    folder = audit(small_run, budget=14.0).folder
+    suites = {suite.get("name"): suite for suite in ElementTree.parse(folder / "junit.xml").getroot()}
+    assert set(suites) == {"counting", "fixed", "unknown"}  # and none that is not part of this version
+    assert [suites["fixed"].get(key) for key in ("tests", "failures", "errors", "skipped")] == ["1", "0", "0", "1"]
+    skipped = suites["fixed"].find("testcase/skipped")
+    assert skipped.get("type") == "NOT_TESTED"
+    assert skipped.get("message").startswith("not within the budget of 14 s")
+    audits = ["audit", str(small_run), "--no-pdf", "--fail-on", "NOT_TESTED"]
+    assert run([*audits, "--budget", "14s"], COMMANDS) == 1
+    assert run([*audits, "--sections", "counting"], COMMANDS) == 0  # nobody asked for the others
+    capsys.readouterr()
 
 
 def test_a_section_that_was_asked_for_is_made_cheaper_and_never_left_out(context: AuditContext):

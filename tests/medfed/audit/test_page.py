@@ -6,21 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from medfed.audit.results import AuditReport, Fault, Finding, Missing, SectionResult, census, share
+from medfed.audit.results import (
+    AuditReport,
+    Fault,
+    Finding,
+    SectionResult,
+    share,
+)
 from medfed.audit.run import audit
 from medfed.audit.tables import ANNOUNCED
-from medfed.report.audit_page import gauge, leading, render_audit, sentences
+from medfed.report.audit_page import gauge, render_audit
 from medfed.report.evidence import ITEMS, evidence_map
 from medfed.results import Estimate
-from tests.medfed.audit.reports import hostile_report, report_of, section_of
+from tests.medfed.audit.reports import hostile_report, report_of, section_of, written
 from tests.medfed.report.html_page import Page, assert_sound
 from tests.medfed.report.test_browser import browser, look  # noqa: F401 - the fixture
-
-
-def _written(report: AuditReport, folder: Path) -> Path:
-    path = folder / "report.html"
-    path.write_text(render_audit(report), encoding="utf-8", errors="replace")
-    return path
 
 
 def test_a_real_audit_is_sound_and_shows_what_it_found(small_run: Path):
@@ -33,7 +33,7 @@ def test_a_real_audit_is_sound_and_shows_what_it_found(small_run: Path):
 
 
 def test_hostile_content_neither_breaks_nor_injects(tmp_path: Path):
-    path = _written(hostile_report(), tmp_path)
+    path = written(hostile_report(), tmp_path)
     page = Page(path)
     assert_sound(page)
     assert "<script>alert(1)</script>" in page.text
@@ -51,26 +51,14 @@ def test_an_open_finding_names_the_n_that_would_decide(tmp_path: Path):
     report = report_of(section_of(55, 100))
     n = report.sections[0].findings[0].n_to_decide
     assert n > 100
-    assert f"n = {n} would decide it, if the value stayed" in Page(_written(report, tmp_path)).text
-
-
-def test_the_sentences_speak_of_the_worstsection():
-    good = section_of(100, 100, title="Good", meaning="Fine.", remedy="Nothing.")
-    bad = section_of(0, 100, title="Bad", meaning="Harm.", remedy="Mend it.")
-    assert sentences(report_of(good, bad, missing=(Missing(name="m", title="Third", reason="r"),))) == [
-        ("Tried", "2 of 3 sections of a full audit gave a verdict: Good and Bad."),
-        ("Found", "Bad: FAIL. right: 0.000 (0.000\u20130.036), at least 0.5 asked."),
-        ("For patients", "Harm."),
-        ("Next", "Mend it."),
-        ("Not tested", "Nothing is said about: Third."),
-    ]
+    assert f"n = {n} would decide it, if the value stayed" in Page(written(report, tmp_path)).text
 
 
 def test_an_audit_without_a_verdict_says_so(tmp_path: Path):
-    page = Page(_written(report_of(SectionResult(name="s", not_tested=("the whole section: why",))), tmp_path))
+    page = Page(written(report_of(SectionResult(name="s", not_tested=("the whole section: why",))), tmp_path))
     assert "Nothing was tested." in page.text
     assert "the whole section: why" in page.text
-    assert_sound(Page(_written(report_of(), tmp_path)))
+    assert_sound(Page(written(report_of(), tmp_path)))
 
 
 def test_a_figure_that_is_not_a_number_is_refused():
@@ -81,34 +69,11 @@ def test_a_figure_that_is_not_a_number_is_refused():
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 def test_the_page_is_self_contained_and_fits(browser, tmp_path: Path, width: int, scheme: str):  # noqa: F811
-    path = _written(hostile_report(), tmp_path)
+    path = written(hostile_report(), tmp_path)
     seen = look(browser, path, width, scheme)
     assert [url for url in seen["requests"] if not url.startswith("data:")] == [path.as_uri()]
     assert seen["complaints"] == []
     assert seen["sizes"][0] <= seen["sizes"][1]
-
-
-def test_the_finding_that_decides_is_the_worst_and_of_those_the_furthest_off():
-    def finding(what: str, right: int, direction: str = "at_least") -> Finding:
-        return Finding(what=what, estimate=share(right, 100), threshold=0.5, direction=direction, kind="share")
-
-    section = SectionResult(findings=(finding("good", 99), finding("bad", 20), finding("worse", 99, "at_most")))
-    assert leading(section).what == "worse"
-    assert leading(SectionResult()) is None
-
-
-def test_where_all_pass_the_main_finding_leads_and_a_census_is_counted():
-    sites = [Finding(what=f"site {n}", estimate=share(n, 100), threshold=0.5, kind="share") for n in (99, 90)]
-    none = Finding(what="bad sites", estimate=census(0, 4), threshold=0.0, direction="at_most", kind="census")
-    assert leading(SectionResult(findings=(*sites, none))).what == "site 90"
-    some = Finding(what="bad sites", estimate=census(3, 4), threshold=0.0, direction="at_most", kind="census")
-    section = SectionResult(name="s", title="S", findings=(*sites, some), meaning="Harm.")
-    assert ("Found", "S: FAIL. bad sites: 3 of 4, at most 0 asked.") in sentences(report_of(section))
-
-
-def test_of_several_bad_sections_the_first_is_told():
-    one, two = (section_of(0, 100, title=title, meaning=f"{title}.") for title in ("One", "Two"))
-    assert ("For patients", "One.") in sentences(report_of(one, two))
 
 
 def test_a_bar_is_drawn_where_its_axis_reaches():
@@ -128,7 +93,7 @@ def test_evidence_never_says_that_anything_is_met(tmp_path: Path):
     assert [(place, section.name) for place, section in evasion.evidence] == [(1, "adversarial")]
     assert rows["EU AI Act", "against data and model poisoning"].evidence == ()
     assert rows["EU AI Act", "against data and model poisoning"].absent == ("Poisoned sites",)
-    text = Page(_written(report_of(tested, broken), tmp_path)).text.lower()
+    text = Page(written(report_of(tested, broken), tmp_path)).text.lower()
     assert not any(word in text for word in ("complies", "compliant", "certified", "approved"))
 
 
@@ -142,7 +107,7 @@ def test_three_hundred_sites_fit(browser, tmp_path: Path, width: int):  # noqa: 
         Finding(what=f"AUROC, hospital {i} " + "long name " * 5, estimate=share(i % 7, 7), threshold=0.5, kind="share")
         for i in range(300)
     )
-    path = _written(report_of(SectionResult(name="s", title="S", findings=findings)), tmp_path)
+    path = written(report_of(SectionResult(name="s", title="S", findings=findings)), tmp_path)
     seen = look(browser, path, width, "light")
     assert seen["sizes"][0] <= seen["sizes"][1]
     assert path.stat().st_size < 1_000_000
@@ -150,7 +115,7 @@ def test_three_hundred_sites_fit(browser, tmp_path: Path, width: int):  # noqa: 
 
 def test_a_printed_page_has_no_cut_table(browser, tmp_path: Path):  # noqa: F811
     """What scrolls on a screen is wider than paper only if nothing wraps."""
-    path = _written(hostile_report(), tmp_path)
+    path = written(hostile_report(), tmp_path)
     page = browser.new_page(viewport={"width": 718, "height": 1000})  # 190 mm at 96 dots per inch
     page.emulate_media(media="print")
     page.goto(path.as_uri())

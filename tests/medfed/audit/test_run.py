@@ -11,11 +11,14 @@ import pytest
 import torch
 
 import medfed
+from medfed.audit.outputs import junit
+from medfed.audit.results import Finding, SectionResult, census, share
 from medfed.audit.run import audit
 from medfed.cli import COMMANDS, run
 from medfed.errors import RunFolderError, StopRequested
 from medfed.params import load_weights, save_weights
 from medfed.report.schema import AUDIT_SCHEMA, audit_schema
+from tests.medfed.audit.reports import report_of
 
 FILES = ("report.json", "report.html", "junit.xml", "samples.csv", "timing.json")
 
@@ -64,11 +67,11 @@ def test_finished_sections_are_kept_and_broken_ones_tried_again(small_run: Path,
     before = {name: (first.folder / name).read_bytes() for name in FILES if name != "timing.json"}
     fakes.clear()
     again = audit(small_run)
-    assert fakes == ["broken"]
+    assert fakes == ["broken", "silent", "drawing"]  # the last two came to no verdict
     assert {name: (again.folder / name).read_bytes() for name in before} == before
     fakes.clear()
     audit(small_run, overrides=("steady.right=80",))
-    assert fakes == ["steady", "broken"]
+    assert fakes == ["steady", "broken", "silent", "drawing"]
 
 
 def test_ctrl_c_loses_one_section_at_most(small_run: Path, fakes: list[str]):
@@ -118,6 +121,20 @@ def test_junit_counts_what_the_report_says(small_run: Path, fakes: list[str]):
         "drawing": ["1", "0", "0", "1"],
     }
     assert suites["broken"].find("testcase/error").get("message").endswith("a bug <b>in</b> the section")
+
+
+def test_junit_says_of_a_count_of_all_there_are_that_it_is_one():
+    named = Finding(what="sites", estimate=census(1, 4), threshold=0.05, direction="at_most", kind="census")
+    right = Finding(what="right", estimate=share(1, 4), threshold=0.5, kind="share")
+    root = ElementTree.fromstring(junit(report_of(SectionResult(name="s", findings=(named, right)))))
+    failed = {case.get("name"): next(iter(case)).get("message") for case in root.iter("testcase") if len(case)}
+    assert failed["sites <= 0.05"] == "1 of all 4, n = 4"
+    assert failed["right >= 0.5"].startswith("0.250 (0.006\u2013")
+
+
+def test_the_last_line_of_a_command_shows_a_fail_beside_what_broke(small_run: Path, fakes: list[str], capsys):
+    assert run(["audit", str(small_run), "--set", "steady.right=10", "--no-pdf"], COMMANDS) == 3
+    assert "FAIL, ERROR  page:" in capsys.readouterr().out
 
 
 def test_samples_name_rows_and_start_no_formula(small_run: Path, fakes: list[str]):

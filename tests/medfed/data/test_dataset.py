@@ -114,6 +114,9 @@ def test_a_missing_split_column_is_filled_with_a_warning(build):
 
     dataset = _open(build(change=change))
     assert "made one of 70 %" in dataset.warnings[0]
+    assert dataset.split_here
+    assert dataset.site("one").split_here
+    assert not _open(build()).site("one").split_here
     assert [len(dataset.site("one").split(split)) for split in SPLITS] == [16, 3, 5]
 
 

@@ -101,6 +101,23 @@ def test_linear_models_are_not():
     assert [finding for finding in findings if not finding.holds] == []
 
 
+class Band(nn.Module):
+    """Says "yes" unless the mean grey level lies between 96 and 104."""
+
+    def forward(self, images):
+        return ((255.0 * images.flatten(1).mean(dim=1) - 100.0).abs() - 4.0)[:, None]
+
+
+def test_a_class_that_holds_a_narrow_part_of_the_range_is_not():
+    """Its steps of a tenth of the range, 25.5 levels, jump over the 8 levels; a quarter of the range reaches as well,
+    since no image lies more than 43 levels from them."""
+    images = ((128.0 + torch.arange(COUNT)) / 255.0)[:, None, None, None].expand(COUNT, 1, 8, 8).contiguous()
+    findings = check_validity(
+        Band(), images, torch.ones(COUNT, dtype=torch.long), threat=ThreatModel.grey_levels(8), head=SigmoidHead()
+    )
+    assert [finding for finding in findings if not finding.holds] == []
+
+
 @pytest.mark.parametrize("std", [0.229, 0.31, 0.2023])
 def test_a_model_of_z_scored_images_is_checked_as_that_of_the_images_themselves(std):
     """The widths of these ranges are not exact in float32."""
