@@ -14,6 +14,7 @@ import server.federation
 import server.secure
 from medfed.config import Scenario
 from medfed.errors import QuorumError
+from privacy.ledger.budget import spent
 from privacy.ledger.store import Ledger
 from privacy.secure_aggregation import wire
 from simulations.run import resume, simulate
@@ -66,6 +67,12 @@ def test_shared_noise_is_drawn_anew_and_counted(dies, sites: Callable[..., Watch
     assert [row.release.round for row in rows["site-01"]] == [1, 1]
     assert len({row.update for row in rows["site-01"]}) == 2
     assert len(rows["site-02"]) == 1
+    ours = {site: spent([row.release for row in found], "site", 1e-5) for site, found in rows.items()}
+    stated = run.summary.privacy
+    assert stated.sites["site-01"].epsilon == ours["site-01"] > ours["site-02"]
+    assert stated.sites["site-02"].epsilon >= ours["site-02"], "it was asked twice, and answered the server once"
+    assert run.rounds()[0].epsilon == stated.guarantees[0].epsilon >= ours["site-01"]
+    assert (stated.guarantees[0].releases, stated.sites["site-01"].releases) == (2, 2)
     assert not list(run.folder.rglob("released/*/*")), "what is not sent again is not kept"
 
 

@@ -20,6 +20,7 @@ def outcome(job: Job, validation: float, test: float | None = None) -> Outcome:
         key=job.key,
         scenario="",
         noise=noise,
+        replaced=None if noise is None else 6.0 + job.seed / 30,
         num_values=100,
         validation=scores,
         test={} if test is None else {"auroc": test, "balanced_accuracy": 0.6},
@@ -47,7 +48,7 @@ def test_every_set_has_every_epsilon_unit_and_seed_once() -> None:
 def test_the_noise_costs_the_epsilon_and_no_more() -> None:
     schedule = Schedule(0.25, 2)
     noise = _least(schedule, 3.0, 1e-4, 24)
-    assert 2.98 < TIGHTEST(schedule.composition(noise, 24), 1e-4) <= 3.0
+    assert 2.98 < TIGHTEST(schedule.composition(noise, 24, "add_remove"), 1e-4) <= 3.0
 
 
 def test_rates_are_chosen_on_validation_once_all_are_tried() -> None:
@@ -60,9 +61,9 @@ def test_rates_are_chosen_on_validation_once_all_are_tried() -> None:
 def test_the_page_has_means_intervals_and_what_was_tried() -> None:
     """0.84 +- 4.303 x 0.0529 / sqrt(3); without the average 0.1 less at every seed."""
     text = page(["pneumonia", "skin"], pneumonia())
-    assert "| record | 3 | 2.00 | 0.840 [0.709, 0.971] | 0.600 [0.600, 0.600] | 3 |" in text
+    assert "| record | 3 | 6.1 | 2.00 | 0.840 [0.709, 0.971] | 0.600 [0.600, 0.600] | 3 |" in text
     assert "| last round's weights, no average | 0.740 [0.609, 0.871] | 0.100 [0.100, 0.100] | 3 |" in text
-    assert "| record | 8 | - | - | - | 0 |" in text
+    assert "| record | 8 | - | - | - | - | 0 |" in text
     assert "1 (noise): 0.900 / 0.500" in " ".join(text.split())
     assert "## skin" not in text
     assert all(len(line) <= 120 for line in text.splitlines() if not line.startswith("|"))
