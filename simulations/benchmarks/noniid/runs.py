@@ -9,7 +9,7 @@ from flwr.app import Context, RecordDict, UserConfig
 
 from medfed.config import Scenario, parse_scenario
 from medfed.data.location import resolve_path
-from medfed.errors import MedfedError
+from medfed.errors import MedfedError, ScenarioError
 from medfed.files import file_name, write_text_atomic
 from medfed.results import RunResult, Status
 from medfed.run_folder import make_folder
@@ -26,7 +26,7 @@ _FAILED = "error.txt"
 def finished(folder: Path, scenario: Scenario) -> RunResult | None:
     """The run of exactly this scenario in ``folder``, if its rounds and tests are done."""
     written, summary = folder / "scenario.toml", folder / "summary.json"
-    if not written.is_file() or not summary.is_file() or _numbers(written.read_text()) != _numbers(scenario.to_toml()):
+    if not written.is_file() or not summary.is_file() or not same_numbers(written.read_text(), scenario):
         return None
     done = RunResult.load(folder)
     return None if done.status is Status.STOPPED else done
@@ -38,11 +38,11 @@ def failure(folder: Path) -> str | None:
     return written.read_text().splitlines()[0] if written.is_file() else None
 
 
-def federate(scenario: Scenario, out: Path, command: str = "noniid") -> None:
+def federate(scenario: Scenario, out: Path, command: str = "noniid", app: str = "client.app:app") -> None:
     """Train across the sites and test, in this process alone; a run that cannot be finished leaves its cause.
 
     Two such processes beside each other use two cores better than one with two workers: the server's share and the
-    evaluation run in parallel too.
+    evaluation run in parallel too. ``app`` is the ClientApp, as ``module:attribute``.
     """
     scenario = _alone(scenario)
     folder = out / scenario.name
@@ -61,7 +61,7 @@ def federate(scenario: Scenario, out: Path, command: str = "noniid") -> None:
         "simulated": True,
     }
     try:
-        with local_grid("client.app:app", configs, workers=1) as grid:
+        with local_grid(app, configs, workers=1) as grid:
             server_app(grid, Context(1, 1, {}, RecordDict(), run_config))
     except MedfedError as fault:  # a diverged loss at too many sites ends the run, not the benchmark
         write_text_atomic(folder / _FAILED, " ".join(f"{type(fault).__name__}: {fault}".split()))
@@ -80,6 +80,18 @@ def prepared(scenario: Scenario) -> Scenario:
         ScenarioError, DataError: something does not fit.
     """
     return check_inputs(scenario)[0]
+
+
+def same_numbers(written: str, scenario: Scenario) -> bool:
+    """Whether a run of the scenario ``written``, as TOML, has the numbers that one of ``scenario`` would have.
+
+    A key that is younger than ``written`` has its default there, which is what the run did.
+    """
+    text = scenario.to_toml()
+    try:
+        return written == text or _numbers(written) == _numbers(text)
+    except ScenarioError:  # a key is gone since, or has another meaning
+        return False
 
 
 def _numbers(text: str) -> Scenario:

@@ -84,6 +84,11 @@ def of_attack(outcomes: Outcomes, attack: str, num_malicious: int) -> list[Outco
     return [o for p, o in outcomes.items() if (p.attack, p.num_malicious) == wanted and p.rule in counted]
 
 
+def played(outcomes: Outcomes, attacks: Iterable[str], num_malicious: int) -> list[str]:
+    """Those of ``attacks`` that so many sites can play: some run was not refused."""
+    return [attack for attack in attacks if any(not o.refused for o in of_attack(outcomes, attack, num_malicious))]
+
+
 def least_lost(outcomes: Outcomes, attack: str, rules: Iterable[str], num_malicious: int) -> tuple[str, float] | None:
     """The rule that loses the fewest points, and how many; None where no rule has both runs."""
     lost = {}

@@ -11,6 +11,7 @@ from simulations.benchmarks.poisoning.pair import SERVER_CHECKS, Outcome
 from simulations.benchmarks.poisoning.plan import (
     ATTACKS,
     CLEAN,
+    FEDAVG,
     HONEST_NORM,
     NOISED,
     STRATEGY_ATTACKS,
@@ -23,19 +24,33 @@ _WIDTH = 120
 WAYS = (*DETECTORS, SERVER_CHECKS)
 """All ways in which a site is named."""
 
+LEAST_CLEAN, MOST_LOST, LEAST_RECALL, MOST_ALARMS = 0.85, 5.0, 0.9, 0.05
+"""Goals: accuracy of FedAvg without attack, points that the best rule loses, malicious and honest sites named."""
+
 
 def page(
-    outcomes: Outcomes, attacks: Sequence[str], rules: Sequence[str], malicious: Sequence[int], command: str
+    outcomes: Outcomes,
+    attacks: Sequence[str],
+    rules: Sequence[str],
+    malicious: Sequence[int],
+    command: str,
+    missing: int = 0,
 ) -> str:
-    """The whole page; ``command`` is what writes it anew."""
+    """The whole page; ``command`` is what writes it anew, ``missing`` how many runs are not finished."""
     seeds = sorted({pair.seed for pair in outcomes})
     scenario = base()
     parts = [
         "# Malicious sites: every attack under every rule",
         f"Written by `{command}`. PneumoniaMNIST, {scenario.data.partition.num_sites} sites alike (IID), "
         f"{scenario.training.rounds} rounds, seeds {', '.join(map(str, seeds))}. Attacks, rules, detectors and what "
-        "the figures mean: [poisoning.md](poisoning.md).",
+        "the figures mean: [poisoning.md](poisoning.md)."
+        + (" Intervals speak of another seed on the same images, not of other patients." if len(seeds) > 1 else ""),
     ]
+    if missing:
+        parts.append(
+            f"Not finished: {missing} of {missing + len(outcomes)} runs. What they would add is not in the figures, so "
+            "that some are of fewer seeds than others; a figure without an interval is of one seed at most."
+        )
     if noised := [rule for rule in rules if rule in NOISED]:
         parts.append(noise_note(outcomes, noised))
     of_fedavg = [rule for rule in rules if rule not in STRATEGY_COLUMNS]
@@ -50,6 +65,7 @@ def page(
             success_table(outcomes, attacks, of_fedavg, number),
             "Who is named, over all rules without noise: share of malicious sites named / share of honest sites named",
             named_table(outcomes, attacks, number),
+            goals(outcomes, attacks, of_fedavg, number),
         ]
         if others := [rule for rule in rules if rule in STRATEGY_COLUMNS]:
             parts += [
@@ -127,6 +143,37 @@ def named_table(outcomes: Outcomes, attacks: Sequence[str], number: int) -> str:
     columns = [*((way,) for way in WAYS), WAYS]
     rows = {attack: [cell(attack, ways) for ways in columns] for attack in (CLEAN, *attacks)}
     return _table("attack", [*WAYS, "any of them"], rows)
+
+
+def candidates(rules: Sequence[str]) -> list[str]:
+    """The rules that are to withstand an attack: all but the plain mean, without noise."""
+    return [rule for rule in rules if rule != FEDAVG and rule not in NOISED and rule not in STRATEGY_COLUMNS]
+
+
+def goals(outcomes: Outcomes, attacks: Sequence[str], rules: Sequence[str], number: int) -> str:
+    """Which goals hold for which attacks, in words."""
+    tried = figures.played(outcomes, attacks, number)
+    lost, recall, alarms = dict[str, str](), dict[str, str](), dict[str, str]()
+    for attack in tried:
+        best = figures.least_lost(outcomes, attack, candidates(rules), number)
+        if best is None or best[1] > MOST_LOST:
+            lost[attack] = "no figure" if best is None else f"{best[1]:.1f} under {best[0]}"
+    for attack in (CLEAN, *tried):
+        told = figures.named(figures.of_attack(outcomes, attack, number), WAYS)
+        if told.recall is not None and told.recall < LEAST_RECALL:
+            recall[attack] = f"{told.recall:.0%}"
+        if told.false_alarms is not None and told.false_alarms > MOST_ALARMS:
+            alarms[attack] = f"{told.false_alarms:.1%}"
+    return (
+        f"Some robust rule loses at most {MOST_LOST:g} points: {_held(lost)}. At least {LEAST_RECALL:.0%} of the "
+        f"malicious sites are named: {_held(recall)}. At most {MOST_ALARMS:.0%} of the honest sites are named: "
+        f"{_held(alarms)}."
+    )
+
+
+def _held(missed: dict[str, str]) -> str:
+    said = ", ".join(f"{attack} ({figure})" for attack, figure in missed.items())
+    return f"under every attack but {said}" if said else "under every attack"
 
 
 def _no_figure(found: Sequence[Outcome]) -> str:

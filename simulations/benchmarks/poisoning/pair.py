@@ -1,9 +1,9 @@
 """One run of the matrix: train, test, look for the backdoors, look for the malicious sites; what came of it as JSON."""
 
-import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,10 @@ from robustness.byzantine.success import backdoor_success
 from robustness.detection import DETECTORS
 from robustness.detection.recorded import recorded_rounds
 from simulations.benchmarks.noniid import runs
+from simulations.benchmarks.poisoning import plan
 from simulations.benchmarks.poisoning.plan import ATTACKS, Pair
-from simulations.inputs import check_inputs
+from simulations.benchmarks.poisoning.sources import code_digest
+from simulations.inputs import check_inputs, check_together
 
 _SERVER_IMAGES = 100
 """How many validation images the server has for its own; nobody trains on them."""
@@ -38,7 +40,8 @@ class Outcome(BaseModel):
     """What came of one run.
 
     Attributes:
-        scenario: digest of what was run: a changed benchmark runs anew.
+        scenario: what was run, as TOML.
+        code: digest of the plug-ins that ran, and of the detectors.
         refused: why the rule cannot serve; empty where it can.
         stopped: why the run ended before its last round; empty where it did not.
         accuracy: on the shared test images; None where there is no model.
@@ -53,6 +56,7 @@ class Outcome(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     scenario: str
+    code: str
     refused: str = ""
     stopped: str = ""
     accuracy: float | None = None
@@ -65,31 +69,47 @@ class Outcome(BaseModel):
 
 
 def stored(pair: Pair, out: Path) -> Outcome | None:
-    """The outcome of exactly this run, if it is there."""
+    """The outcome of a run that would come out the same today, if it is there."""
     path = _file(pair, out)
     if not path.is_file():
         return None
-    found = Outcome.model_validate_json(path.read_bytes())
-    return found if found.scenario == _digest(pair.scenario()) else None
+    try:
+        found = Outcome.model_validate_json(path.read_bytes())
+    except ValueError:  # of another form
+        return None
+    scenario = pair.scenario()
+    same = found.code == code_digest(scenario, __name__) and runs.same_numbers(found.scenario, scenario)
+    return found if same else None
 
 
 def run(pair: Pair, out: Path) -> Outcome:
-    """Run ``pair``, or go on with it where it was cut; keep its outcome, and nothing else."""
+    """Run ``pair``; keep its outcome, and nothing else."""
     given = pair.scenario()
+    prepared, dataset = _prepared(plan.base().replace(seed=pair.seed))
+    federation = given.federation.model_copy(update={"sites": prepared.federation.sites})
+    scenario = given.model_copy(update={"federation": federation})
+    text, code = given.to_toml(), code_digest(given, __name__)
     try:
-        scenario, dataset = check_inputs(given)
+        check_together(scenario)
     except ScenarioError as refusal:
         reason = str(refusal).removeprefix('key "federation.aggregator": ').partition(";")[0]
-        outcome = Outcome(scenario=_digest(given), refused=reason)
+        outcome = Outcome(scenario=text, code=code, refused=reason)
     else:
-        runs.federate(scenario, out, "poisoning")
-        outcome = _outcome(scenario, dataset, out / scenario.name, _digest(given))
+        shutil.rmtree(out / given.name, ignore_errors=True)  # what a killed process left
+        runs.federate(scenario, out, "poisoning", "simulations.benchmarks.poisoning.sites:app")
+        outcome = _outcome(scenario, dataset, out / scenario.name, text, code)
     write_json(_file(pair, out), outcome)
     shutil.rmtree(out / given.name, ignore_errors=True)
     return outcome
 
 
-def _outcome(scenario: Scenario, dataset: Dataset, folder: Path, digest: str) -> Outcome:
+@lru_cache(maxsize=1)
+def _prepared(scenario: Scenario) -> tuple[Scenario, Dataset]:
+    """With its sites; the data of a seed are read and checked once, since no attack or rule changes them."""
+    return check_inputs(scenario)
+
+
+def _outcome(scenario: Scenario, dataset: Dataset, folder: Path, text: str, code: str) -> Outcome:
     result = RunResult.load(folder)
     rounds = result.rounds()
     everyone = pool([dataset.site(site) for site in scenario.training_sites])
@@ -106,7 +126,8 @@ def _outcome(scenario: Scenario, dataset: Dataset, folder: Path, digest: str) ->
                 success[name] = backdoor_success(model, everyone.test, behaviour) or 0.0
     refused = {failure.site for line in rounds for failure in line.failed if failure.code == "update"}
     return Outcome(
-        scenario=digest,
+        scenario=text,
+        code=code,
         stopped=stopped,
         accuracy=accuracy,
         success=success,
@@ -140,7 +161,3 @@ def _server_loss(scenario: Scenario, validation: ImageSet, chosen: np.ndarray) -
 
 def _file(pair: Pair, out: Path) -> Path:
     return out / f"{pair.label}.json"
-
-
-def _digest(scenario: Scenario) -> str:
-    return hashlib.sha256(scenario.to_toml().encode()).hexdigest()

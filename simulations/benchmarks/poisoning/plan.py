@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +121,14 @@ class Pair:
 
     @property
     def label(self) -> str:
-        """A folder's name."""
-        return re.sub(r"[^A-Za-z0-9.-]+", "-", f"{self.num_malicious}-{self.attack}-{self.rule}-seed{self.seed}")
+        """A folder's name; one for all numbers where no site is malicious, and the rule is not told how many are."""
+        number = "" if self.attack == CLEAN and columns(1)[self.rule] == columns(2)[self.rule] else self.num_malicious
+        return re.sub(r"[^A-Za-z0-9.-]+", "-", f"{number}-{self.attack}-{self.rule}-seed{self.seed}").lstrip("-")
+
+    @property
+    def column(self) -> tuple[str, int, int]:
+        """Of the table; its runs are more alike than those of a row."""
+        return self.rule, self.num_malicious, self.seed
 
     def scenario(self) -> Scenario:
         """Ready to be checked."""
@@ -132,16 +139,16 @@ class Pair:
         return base().replace(name=self.label, **changes)
 
 
+@cache
 def base() -> Scenario:
     """The file beside this one."""
     return load_scenario(HERE / "pneumonia.toml")
 
 
 def pairs(attacks: Sequence[str], chosen: Sequence[str], malicious: Sequence[int], seeds: int) -> Iterator[Pair]:
-    """All runs, those without attack first, since every other is compared with one of them."""
+    """All runs, column by column: what is alike follows one another."""
     for seed in range(1, seeds + 1):
         for num_malicious in malicious:
-            for attack in (CLEAN, *attacks):
-                for rule in chosen:
-                    if rule not in STRATEGY_COLUMNS or attack in (CLEAN, *STRATEGY_ATTACKS):
-                        yield Pair(attack, rule, num_malicious, seed)
+            for rule in chosen:
+                tried = [one for one in attacks if rule not in STRATEGY_COLUMNS or one in STRATEGY_ATTACKS]
+                yield from (Pair(attack, rule, num_malicious, seed) for attack in (CLEAN, *tried))
