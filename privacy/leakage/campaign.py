@@ -7,6 +7,7 @@ from medfed.audit.contract import AuditContext, NotTestedError
 from privacy.inversion.contract import Inversion
 from privacy.inversion.engine import Progress
 from privacy.inversion.observation import Observation
+from privacy.inversion.row_space import same_for_all
 from privacy.inversion.settings import InversionSettings
 from privacy.inversion.threat import Knowledge
 from privacy.leakage.control import undefended
@@ -148,6 +149,7 @@ def control_trials(
     stop: Callable[[], bool] | None = None,
 ) -> list[Control]:
     """The same attack on undefended updates of one image each: of those measured, one message after the other."""
+    attack = same_for_all(attack, (message.shown.observation for message in attacked))
     found = []
     for position, (message, index) in enumerate(_in_turn(attacked, bounds.control_images)):
         context.progress("rebuilding images of the control", 1.0 - 1.0 / (2 + position))

@@ -11,7 +11,7 @@ from medfed.registry import plugin
 from medfed.section import plugin_field
 from privacy.inversion.contract import Inversion
 from privacy.inversion.errors import InversionError
-from privacy.inversion.inverting_gradients import InvertingGradients
+from privacy.inversion.row_space import RowSpace
 from privacy.inversion.threat import Knowledge
 from privacy.leakage.campaign import Attacked, Bounds, attack_messages, control_trials
 from privacy.leakage.observed import noised
@@ -86,7 +86,7 @@ class GradientInversion:
 
     def __call__(self, context: AuditContext) -> SectionResult:
         """Attack the messages, then the control."""
-        attack: Inversion = self.inversion or InvertingGradients()
+        attack: Inversion = self.inversion or RowSpace()
         try:
             attacked = attack_messages(context, self.bounds, attack, self.updates)
             controls = control_trials(context, self.bounds, attack, attacked)
