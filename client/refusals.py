@@ -45,6 +45,9 @@ SAME = 1e-4
 """1 - cosine below which one row counts as a copy of another: an angle of 0.8 degrees, which two random rows of 9
 values have with a probability below 1e-15."""
 
+_AT_ONCE = 1024
+"""Rows compared with all before them: 4 MB for every thousand of these."""
+
 
 def require_allowed(request: Request, context: Context, data: SiteData) -> None:
     """Refuse a round that the site's policy does not allow.
@@ -95,9 +98,14 @@ def copied_rows(weights: Weights) -> tuple[str, int, int] | None:
 
 
 def _copies(rows: Tensor) -> Int[Tensor, " row"]:
-    """1 for each row that has a copy."""
+    """1 for each row that is a copy of an earlier one; some rows at a time are compared, so that memory stays small."""
     units = functional.normalize(rows, dim=1)
-    return (torch.triu((units @ units.T).abs(), 1) > 1.0 - SAME).any(0).int()
+    found = torch.zeros(len(rows), dtype=torch.int32)
+    for start in range(0, len(rows), _AT_ONCE):
+        block = units[start : start + _AT_ONCE]
+        alike = (block @ units[: start + len(block)].T).abs() > 1.0 - SAME
+        found[start : start + len(block)] = alike.tril(start - 1).any(1)
+    return found
 
 
 def _steps(scenario: Scenario, data: SiteData, round_number: int) -> Iterator[NDArray[np.int64]]:

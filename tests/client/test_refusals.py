@@ -4,12 +4,14 @@ refused; weights and batches made by hand; honest networks, of which none may be
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from flwr.app import Context, Message, MessageType, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
 from client import app as client_app
+from client import refusals
 from client.refusals import copied_rows, require_allowed
 from client.site import site_data
 from medfed import messages
@@ -153,3 +155,14 @@ def test_copies_by_hand() -> None:
     assert copied_rows({"a": torch.zeros(6, 9)}) is None
     assert copied_rows({"a": torch.ones(6, 7), "b": torch.ones(9)}) is None
     assert copied_rows({"a": torch.ones(6, 9, dtype=torch.int64)}) is None
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 7, 1024])
+def test_rows_are_compared_with_all_before_them_however_many_at_once(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand: rows 4 and 6 repeat rows 0 and 1, longer or turned round."""
+    monkeypatch.setattr(refusals, "_AT_ONCE", at_once)
+    rows = torch.from_numpy(np.random.default_rng(0).standard_normal((7, 9))).float()
+    rows[4], rows[6] = 3.0 * rows[0], -rows[1]
+    assert refusals._copies(rows).tolist() == [0, 0, 0, 0, 1, 0, 1]
