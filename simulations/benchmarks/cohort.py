@@ -26,6 +26,8 @@ IMAGES_PER_USER = 50
 SMALL, PFL_WIDTH = 8, 32
 WIDE_ROUNDS = 6
 CORES = 2
+STEPS = 250
+"""Of each plain loop, as many as a round of 50 users takes."""
 LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(CORES))
 POINTS = 0.5
 """How far, in points of accuracy, ours may lie below pfl's."""
@@ -82,13 +84,18 @@ def _accuracy(runs: list[Run]) -> float | None:
 
 
 def speed_up(data: Path, width: int, rounds: int, repeats: int) -> Row:
-    """One worker's seconds per round over two workers', the median of several pairs of runs."""
-    pairs = [
-        [_seconds([ours(data, width, 1, rounds, workers)]) or 0.0 for workers in (1, CORES)] for _ in range(repeats)
-    ]
-    ratio = statistics.median(one / two for one, two in pairs)
-    case = f"width {width}: {CORES} workers against 1, median of {repeats}"
-    return Row(case, ratio, None, "times", "higher", 1.8, "compared with itself")
+    """One worker's seconds per round over two workers', beside what the same steps gain in plain loops.
+
+    Both are medians of ``repeats`` pairs, taken in turns.
+    """
+    gains, plain = [], []
+    for _ in range(repeats):
+        one, two = (_seconds([ours(data, width, 1, rounds, workers)]) or 0.0 for workers in (1, CORES))
+        gains.append(one / two)
+        alone, together = (fresh("simulations.benchmarks.cohort_plain", width, STEPS, number) for number in (1, CORES))
+        plain.append(together / alone)
+    case = f"width {width}: {CORES} workers against 1 (peer: plain loops), median of {repeats}"
+    return Row(case, statistics.median(gains), statistics.median(plain), "times", "higher", 1.8)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """The cohort benchmark gives all programs the same task. Oracles: counts by hand, the bundled images themselves."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 
 from medfed.data.location import resolve_path
 from medfed.types import Task
-from simulations.benchmarks import cohort, cohort_case, cohort_task
+from simulations.benchmarks import cohort, cohort_case, cohort_plain, cohort_task
 from simulations.benchmarks.peers.two_conv import two_conv
 
 USERS, COHORT, IMAGES = 5, 2, 7
@@ -111,3 +112,9 @@ def test_the_model_is_a_plug_in_with_the_peers_network() -> None:
     task = Task("classification", ("a", "b"), "softmax", 1, 28)
     module = cohort_task.TwoConv(width=4)(task)
     assert [type(layer) for layer in module.children()] == [type(layer) for layer in two_conv(1, 28, 2, 4).children()]
+
+
+def test_plain_loops_take_their_steps_at_the_same_time() -> None:
+    start = time.perf_counter()
+    rate = cohort_plain.steps_per_second(width=4, steps=20, processes=2)
+    assert 2 * 20 / rate < time.perf_counter() - start  # the steps took less than all, process starts included
