@@ -27,8 +27,8 @@ from medfed.files import file_name
 from medfed.messages import Request
 from medfed.params import flatten, unflatten
 from medfed.rng import numpy_generator
-from medfed.types import SiteData, Weights
-from robustness.byzantine.contract import View
+from medfed.types import SiteData, Task, Weights
+from robustness.byzantine.contract import Byzantine, View
 
 Forge = Callable[[Outcome], Outcome]
 """From what training gave to what is made of it before it leaves."""
@@ -51,13 +51,16 @@ def claimed(scenario: Scenario, site: str, count: int) -> int:
     return int(scenario.adversary.behaviour.claim(count)) if site in scenario.malicious_sites else count
 
 
-@lru_cache(maxsize=64)
 def with_poison(data: SiteData, scenario: Scenario) -> SiteData:
     """The site's data, with other training images where its behaviour says so."""
     if data.site not in scenario.malicious_sites:
         return data
-    generator = numpy_generator(scenario.seed, data.site, "poison")
-    return replace(data, train=scenario.adversary.behaviour.poison(data.train, scenario.model_task, generator))
+    return _poisoned(data, scenario.adversary.behaviour, scenario.model_task, scenario.seed)
+
+
+@lru_cache(maxsize=64)
+def _poisoned(data: SiteData, behaviour: Byzantine, task: Task, seed: int) -> SiteData:
+    return replace(data, train=behaviour.poison(data.train, task, numpy_generator(seed, data.site, "poison")))
 
 
 def forger(request: Request, context: Context) -> Forge | None:

@@ -17,10 +17,11 @@ from client import secure
 from client.adversary import claimed, forger, refuse_outside_simulation, with_poison
 from client.faults import reported
 from client.home import site_state
-from client.local import local_round, own_weights, warm_model
+from client.local import local_round, own_weights
 from client.private import num_patients, private_trainer, protected
 from client.refusals import require_allowed
 from client.released import released
+from client.scored import scored
 from client.site import site_data, site_device
 from client.trained import Trained
 from medfed import messages
@@ -28,8 +29,6 @@ from medfed.config import Scenario
 from medfed.determinism import deterministic
 from medfed.devices import computing_on
 from medfed.errors import RefusedError
-from medfed.params import set_weights
-from medfed.training.evaluation import evaluate as evaluate_model
 from medfed.types import Update
 from privacy.secure_aggregation import wire
 
@@ -116,9 +115,7 @@ def evaluate(message: Message, context: Context) -> Message:
             )
         data = site_data(context, scenario)
         kept = site_state(context, scenario, request.run).load(request.round)
-        model = warm_model(scenario)
-        set_weights(model, own_weights(request, kept))
-        evaluation = evaluate_model(model, data.split(request.split), scenario, ("bootstrap",), request.intervals)
+        evaluation = scored(own_weights(request, kept), data.split(request.split), scenario, request.intervals)
     return Message(messages.evaluation_reply(evaluation), reply_to=message)
 
 

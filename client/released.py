@@ -54,9 +54,8 @@ def released(request: Request, context: Context, data: SiteData, work: Work) -> 
     ledger = site_ledger(context, request)
     anew = isinstance(request.scenario.privacy.mechanism, SharedMechanism)
     account = Account(ledger, Outbox(ledger.folder, request.run), request.run, budgets, anew)
-    update, seconds = account.released(release, request.weights, work)
-    number = len(ledger.of(request.run, request.round))
-    return replace(update, metrics={**update.metrics, RELEASES: number}), seconds
+    update, seconds, releases = account.released(release, request.weights, work)
+    return replace(update, metrics={**update.metrics, RELEASES: releases}), seconds
 
 
 def planned_release(request: Request, data: SiteData) -> Release | None:

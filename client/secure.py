@@ -20,6 +20,7 @@ from client.home import site_home
 from client.site import is_simulated, site_name
 from medfed.config import Scenario
 from medfed.errors import RefusedError, SiteError
+from medfed.exchanged import RELEASES
 from medfed.files import file_name, replacing, write_text_atomic
 from medfed.messages import Request
 from medfed.params import flatten
@@ -81,7 +82,7 @@ def masked(
     _save(file, next_state)  # before it leaves: a second vector under these masks would show their difference
     if _is_bare(context, request.scenario):
         write_text_atomic(file.with_suffix(_ROUND), f"{request.round}\n")
-    return wire.put_vector(total, seconds)
+    return wire.put_vector(total, seconds, update.metrics.get(RELEASES))
 
 
 def opened(content: RecordDict, context: Context, scenario: Scenario) -> RecordDict:

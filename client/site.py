@@ -2,21 +2,24 @@
 
 ``site`` and ``data`` come from the node's configuration (``--node-config 'site="a" data="/path/labels.csv"'``).
 A runtime that only numbers its nodes (Flower's simulation) gives ``partition-id``, which counts through
-``federation.sites``; the path then comes from the environment variable ``MEDFED_DATA``.
+``federation.sites``; the path then comes from the environment variable ``MEDFED_DATA``. A simulation adds
+``data-digest``, of what the data were when it began.
 """
 
 import os
-from functools import lru_cache
+from collections.abc import Callable
+from functools import cache, lru_cache
 
 import torch
 from flwr.app import Context
 
 from medfed.config import Scenario
-from medfed.data.dataset import Dataset, open_dataset
+from medfed.data.dataset import open_dataset
 from medfed.data.location import resolve_path
 from medfed.devices import CPU, devices
 from medfed.errors import SiteError
-from medfed.types import SiteData
+from medfed.sections import DataConfig
+from medfed.types import SiteData, Task
 
 
 def site_name(context: Context, scenario: Scenario) -> str:
@@ -53,7 +56,9 @@ def site_data(context: Context, scenario: Scenario) -> SiteData:
     path = str(context.node_config.get("data", "") or os.environ.get("MEDFED_DATA", ""))
     if not path:
         raise SiteError(f'site {site}: no data; expected --node-config data="PATH" or the variable MEDFED_DATA')
-    return _site(path, scenario, site)
+    seed = scenario.seed if scenario.data.seed is None else scenario.data.seed
+    version = context.run_id, str(context.node_config.get("data-digest", ""))
+    return _sites(path, version, scenario.data, scenario.model_task, seed)(site)
 
 
 def site_device(context: Context) -> torch.device:
@@ -65,11 +70,10 @@ def site_device(context: Context) -> torch.device:
     return devices(str(context.node_config.get("device", CPU.type)))[0]
 
 
-@lru_cache(maxsize=4096)
-def _site(path: str, scenario: Scenario, site: str) -> SiteData:
-    return _dataset(path, scenario).site(site)
-
-
 @lru_cache(maxsize=2)
-def _dataset(path: str, scenario: Scenario) -> Dataset:
-    return open_dataset(resolve_path(path), scenario.data, scenario.model_task, scenario.seed)
+def _sites(path: str, version: tuple[int, str], data: DataConfig, task: Task, seed: int) -> Callable[[str], SiteData]:
+    """The sites of a data set, each made once; keyed by all that decides them, so that runs of one process share them.
+
+    ``version``: of a run, whose data are read once, and of the content that a simulation has seen there.
+    """
+    return cache(open_dataset(resolve_path(path), data, task, seed).site)

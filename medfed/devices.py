@@ -36,10 +36,30 @@ def computing_on(device: torch.device) -> Iterator[None]:
             yield
             return
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts; NVIDIA's own advice
-        with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+        # enabled: torch's own default for the length of such a block is off
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             yield
     finally:
         _current.reset(token)
+
+
+@contextmanager
+def seeded_layers(device: torch.device, seed: int) -> Iterator[None]:
+    """Inside the block layers that draw (dropout), on the CPU or on ``device``, do so from ``seed``; then as before.
+
+    Not :func:`torch.manual_seed`, which takes 100 times as long: it seeds absent devices, too.
+    """
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        generators.append(torch.cuda.default_generators[device.index or 0])
+    states = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:
+            generator.manual_seed(seed)
+        yield
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
 
 
 def devices(name: str) -> tuple[torch.device, ...]:

@@ -135,14 +135,15 @@ class RunFolder:
         except OSError as error:
             raise RunFolderError(f"{self.path}: cannot be written: {error}; choose another --out") from error
 
-    def recorded(self, key: str) -> str:
-        """What the run began on, of ``environment.json``; ``run`` tells it from others of the same scenario.
+    def recorded(self, key: str, before: str | None = None) -> str:
+        """What the run began on (``run`` tells it from others of its scenario), or ``before`` where the key is younger.
 
         Raises:
             RunFolderError: it cannot be read.
         """
+        known = {} if before is None else {key: before}
         try:
-            return str(json.loads((self.path / _ENVIRONMENT).read_bytes())[key])
+            return str((known | json.loads((self.path / _ENVIRONMENT).read_bytes()))[key])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise damaged(self.path / _ENVIRONMENT, f"{type(error).__name__}: {error}") from error
 

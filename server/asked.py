@@ -3,16 +3,19 @@
 A line of ``asked.jsonl`` in the run's folder is on the disk before sites are asked for what they noise, or before a
 mean leaves that the server noised itself. A round that is run again, after a crash or a stop, has further lines. A site
 that answers says how many releases its ledger has of the round, and a line keeps that where it is another number: a
-smaller one, since it sends again what it sent before, or a larger one, since it lost that.
+smaller one, since it sends again what it sent before, or a larger one, since it lost that. A line before the first
+question to a site keeps how it introduced itself: what it released is told though it never comes again.
 """
 
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from medfed.dialogue import SiteInfo
 from medfed.files import sync_folder, writing
 
 FILE = "asked.jsonl"
@@ -27,20 +30,24 @@ class Asked(NamedTuple):
 
 
 class AskedLog:
-    """The file in the ``folder`` of a run, and what stands in it."""
+    """The file in the ``folder`` of a run, and what stands in it; ``infos``: how those who were asked came, by site."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
         self._counts: Counter[tuple[int, str]] = Counter()
+        self.infos: dict[str, SiteInfo] = {}
         for line in self._lines():
             self._count(line)
 
-    def ask(self, round_number: int, sites: Sequence[str]) -> None:
-        """Say that ``sites`` are about to be asked.
+    def ask(self, round_number: int, sites: Sequence[str], infos: Mapping[str, SiteInfo]) -> None:
+        """Say that ``sites``, which introduced themselves by ``infos``, are about to be asked.
 
         Raises:
             WriteError: it cannot be written; they must not be asked.
         """
+        came = [asdict(infos[site]) for site in sites if self.infos.get(site) != infos[site]]
+        if came:
+            self._add({"came": came})
         if sites:
             self._add({"round": round_number, "sites": list(sites)})
 
@@ -64,7 +71,10 @@ class AskedLog:
         return [Asked(number, [site]) for (number, site), count in further for _ in range(count - 1)]
 
     def _count(self, line: dict[str, Any]) -> None:
-        if "releases" in line:
+        if "came" in line:
+            came = [SiteInfo(**{**info, "class_counts": tuple(info["class_counts"])}) for info in line["came"]]
+            self.infos |= {info.site: info for info in came}
+        elif "releases" in line:
             self._counts[line["round"], line["site"]] = line["releases"]
         else:
             self._counts.update((line["round"], site) for site in line["sites"])

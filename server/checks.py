@@ -13,6 +13,7 @@ from medfed.messages import SiteInfo
 from medfed.results import UNBOUNDED, Estimate, Evaluation
 from medfed.training.effective_steps import effective_steps
 from medfed.types import Update, Weights
+from privacy.mechanisms.contract import TrainingMechanism
 
 _EXPECTED_METRICS: dict[str, frozenset[str]] = {
     "classification": frozenset({"auroc", "balanced_accuracy", "accuracy", "ece", "loss"}),
@@ -142,6 +143,25 @@ def check_info(info: SiteInfo, scenario: Scenario) -> None:
             "(federation.strategy.max_examples); raise it if they are there, or set "
             'federation.strategy.weighting = "uniform"'
         )
+
+
+def check_return(info: SiteInfo, before: SiteInfo | None, scenario: Scenario) -> None:
+    """Refuse a site that was there ``before`` with other counts, where epsilon follows from them.
+
+    Raises:
+        UpdateError: says both.
+    """
+    if before is None or not isinstance(scenario.privacy.mechanism, TrainingMechanism):
+        return
+    if (info.num_train, info.num_patients) != (before.num_train, before.num_patients):
+        raise UpdateError(
+            f"site {info.site}: has {_training_counts(info)}, and came to this run with {_training_counts(before)}; "
+            "privacy is for the data that a run began with: give the site these, or start a new run"
+        )
+
+
+def _training_counts(info: SiteInfo) -> str:
+    return f"{info.num_train} training images" + (f" of {info.num_patients} patients" if info.num_patients else "")
 
 
 def _form(value: torch.Tensor) -> str:

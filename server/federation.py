@@ -95,6 +95,7 @@ def _start(scenario: Scenario, folder: RunFolder, simulated: bool) -> Progress:
     check_federation(scenario, model)
     check_trackers(scenario.tracking.trackers)
     progress = Progress(get_weights(model), personal_entries(scenario, model), simulated)
+    progress.roster.infos |= AskedLog(folder.path).infos
     checkpoint = folder.load_checkpoint(scenario)
     if checkpoint is not None:
         progress.weights, progress.state, progress.best = checkpoint.weights, checkpoint.state, checkpoint.best
@@ -161,7 +162,7 @@ def asked_sites(scenario: Scenario, num_rounds: int) -> list[Asked]:
 
 
 def _train(grid: Grid, scenario: Scenario, folder: RunFolder, progress: Progress) -> None:
-    progress.roster = join(grid, scenario)
+    progress.roster = join(grid, scenario, progress.roster.infos)
     federation = Federation(grid, scenario, progress.roster, folder, folder.recorded("run"), progress.simulated)
     while not is_over(scenario, progress.rounds):
         _advance(federation, progress, len(progress.rounds) + 1)

@@ -1,6 +1,7 @@
 """Who is there: site names to node ids, learnt by asking every new node once."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flwr.serverapp import Grid
@@ -10,7 +11,7 @@ from medfed.config import Scenario
 from medfed.errors import QuorumError, ScenarioError, UpdateError
 from medfed.messages import SiteInfo
 from medfed.results import Failure
-from server.checks import check_info
+from server.checks import check_info, check_return
 from server.exchange import POLL_SECONDS, Fault, MessageType, Reply, announce, exchange
 from server.quorum import required
 
@@ -22,8 +23,9 @@ _DUPLICATE = "duplicate"
 class Roster:
     """Node ids and introductions of the expected sites, by name.
 
-    ``faults`` are nodes that could not introduce themselves, or took a name that is taken; ``uninvited`` are
-    names that the scenario does not expect: they get no weights and count nowhere.
+    ``infos`` are there from the beginning of those who were asked in the run before it was resumed. ``faults`` are
+    nodes that could not introduce themselves, or took a name that is taken; ``uninvited`` are names that the scenario
+    does not expect: they get no weights and count nowhere.
     """
 
     nodes: dict[str, int] = field(default_factory=dict)
@@ -72,6 +74,7 @@ class Roster:
                     self.uninvited.add(info.site)
                     return
                 if self.nodes.get(info.site) not in present:
+                    check_return(info, self.infos.get(info.site), scenario)
                     self.nodes[info.site], self.infos[info.site] = node, info
                     return
                 cause = f'two nodes call themselves site "{info.site}"'
@@ -83,8 +86,10 @@ class Roster:
         announce(fault, 0)
 
 
-def join(grid: Grid, scenario: Scenario) -> Roster:
+def join(grid: Grid, scenario: Scenario, infos: Mapping[str, SiteInfo] | None = None) -> Roster:
     """Wait until every expected site has introduced itself, or ``federation.join_seconds`` are over.
+
+    ``infos``: of sites that were asked before the run was resumed.
 
     Raises:
         ScenarioError: ``federation.sites`` is empty, or a name is claimed twice.
@@ -93,7 +98,7 @@ def join(grid: Grid, scenario: Scenario) -> Roster:
     expected = scenario.federation.sites
     if not expected:
         raise ScenarioError('key "federation.sites": is empty; list the sites that must take part')
-    roster = Roster()
+    roster = Roster(infos=dict(infos or {}))
     deadline = time.monotonic() + scenario.federation.join_seconds
     while True:
         roster.refresh(grid, scenario)

@@ -70,7 +70,7 @@ def _run_stage(federation: Federation, current: OpenRound, sites: list[str]) -> 
     current.moved |= len(spooled) < len(sites)
     missing = [site for site in sites if site not in spooled]
     if noised_at_site(federation.scenario.privacy.mechanism):
-        federation.asked_log.ask(current.number, missing)
+        federation.asked_log.ask(current.number, missing, federation.roster.infos)
     replies = _ask(federation, current, missing, packed)
     for site in sites:
         reply = None if site in spooled else next(replies)[1]
@@ -81,7 +81,7 @@ def _run_stage(federation: Federation, current: OpenRound, sites: list[str]) -> 
     current.unstacked |= any(site in current.alone for batch in batches if len(batch) > 1 for site in batch)
     if len(collector):
         if private is not None and not federation.simulated:  # noise that is never drawn again, on what leaves next
-            federation.asked_log.ask(current.number, sites)
+            federation.asked_log.ask(current.number, sites, federation.roster.infos)
         num_sites = len(federation.scenario.training_sites)
         with naming_failures(current.number, current.failed):
             aggregate, kept = collector.aggregate(num_sites, group(current.state, AGGREGATOR), current.draws)

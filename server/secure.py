@@ -124,12 +124,15 @@ class _Stage:
             vector, seconds, size = wire.take_vector(reply, total)
             np.add(total, vector, out=total)
             self.seconds[site] = seconds
+            releases = wire.stated_releases(reply)
+            if releases is not None:
+                self.federation.asked_log.answered(current.number, site, releases)
             current.bytes_up += size
             current.sites[site] = SiteRound(seconds=seconds)
             events.emit(events.SiteDone(current.number, site, None))
 
         if noised_at_site(scenario.privacy.mechanism):
-            self.federation.asked_log.ask(current.number, list(letters))
+            self.federation.asked_log.ask(current.number, list(letters), roster.infos)
         cost = {site: float(steps_per_round(scenario.training, roster.infos[site].num_train)) for site in letters}
         window = window_size(scenario, current.weights)
         self._ask(wire.MASKED, list(letters), content, read, window, cost)

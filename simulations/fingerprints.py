@@ -63,6 +63,11 @@ def write(folder: Path, found: Fingerprints) -> None:
     write_text_atomic(folder / FILE, _FORMAT.dump_json(found, indent=2).decode() + "\n")
 
 
+def digest(folder: Path) -> str:
+    """Of all that :func:`write` kept in ``folder``, in hexadecimal."""
+    return _digest((folder / FILE).read_bytes()).hex()
+
+
 def require_same(folder: Path, found: Fingerprints, remedy: str) -> None:
     """Refuse to go on in ``folder`` where ``found`` is not what was kept there; without ``data.json``, nothing began.
 

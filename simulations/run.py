@@ -133,7 +133,8 @@ def _place(scenario: Scenario, engine: RayEngine | None, device: str) -> _Place:
 
 
 def _require_device(folder: RunFolder, kind: str) -> None:
-    if folder.has_started() and (before := folder.recorded("device")) != kind:
+    """Before runs could have a device all were on the CPU."""
+    if folder.has_started() and (before := folder.recorded("device", CPU.type)) != kind:
         raise RunFolderError(
             f"{folder.path}: expected the kind of device that the run began on, {before}, got {kind}; "
             f"go on with --device {before}"
@@ -212,8 +213,9 @@ def _unequal_work(scenario: Scenario, dataset: Dataset) -> list[str]:
 def _federate(scenario: Scenario, folder: Path, command: str, place: _Place) -> None:
     """Run the ServerApp on a grid in this machine, as a runtime of Flower would, or on ``engine``."""
     data = str(resolve_path(scenario.data.path))
+    content = fingerprints.digest(folder)  # a process that has several runs reads data once, and again if they change
     configs = {
-        site: _node_config(scenario, folder, site, data) | {"device": str(device)}
+        site: _node_config(scenario, folder, site, data) | {"device": str(device), "data-digest": content}
         for site, device in zip(scenario.federation.sites, cycle(place.devices), strict=False)
     }
     run_config: UserConfig = {

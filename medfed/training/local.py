@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medfed.config import Scenario
+from medfed.devices import seeded_layers
 from medfed.errors import DivergedError
 from medfed.models.entries import freeze_batch_norm
 from medfed.rng import derive_seed, numpy_generator, torch_generator
@@ -130,9 +131,7 @@ def train_local(
     model.train()
     if scenario.federation.batch_norm == "frozen":
         freeze_batch_norm(model)
-    with torch.random.fork_rng(devices=[]):
-        # For dropout and the like. Not torch.manual_seed, which takes 100 times as long: it seeds absent devices, too.
-        torch.default_generator.manual_seed(derive_seed(scenario.seed, site, round_number, "layers"))
+    with seeded_layers(device, derive_seed(scenario.seed, site, round_number, "layers")):
         for inputs, targets in training_batches(images, scenario, site, round_number, steps):
             optimizer.zero_grad(set_to_none=True)
             of_logits = partial(training.loss, targets=targets.to(device), class_counts=counts)

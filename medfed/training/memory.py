@@ -1,4 +1,4 @@
-"""What training keeps in memory, from one image."""
+"""What training keeps in memory, from an image or two."""
 
 from collections.abc import Callable, Iterable
 
@@ -10,6 +10,7 @@ from medfed.models.initial import initial_model
 
 _PER_PARAMETER = 4  # itself, its gradient, and two moments of the optimizer
 _PER_ACTIVATION = 2  # itself and its gradient
+_TRIED = 2  # images: of one, BatchNorm in training has no variance where a layer's output is a single pixel
 
 
 def saved_bytes(forward: Callable[[], object], own: Iterable[Tensor]) -> int:
@@ -32,9 +33,9 @@ def saved_bytes(forward: Callable[[], object], own: Iterable[Tensor]) -> int:
 def training_bytes(scenario: Scenario) -> int:
     """About what the tensors of one site's training take: parameters, optimizer, and a batch's activations."""
     task, model = scenario.model_task, initial_model(scenario)
-    image = torch.zeros(1, task.channels, task.image_size, task.image_size)
+    images = torch.zeros(_TRIED, task.channels, task.image_size, task.image_size)
     parameters = list(model.parameters())
     with torch.random.fork_rng(devices=[]):  # dropout
-        activations = saved_bytes(lambda: model(image), parameters)
+        activations = saved_bytes(lambda: model(images), parameters) // _TRIED
     weights = sum(value.numel() * value.element_size() for value in parameters)
     return _PER_PARAMETER * weights + _PER_ACTIVATION * activations * scenario.training.batch_size

@@ -10,6 +10,7 @@ what they differ by, with its own share of the noise alone. Whoever is asked aga
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from medfed.errors import SiteError
 from medfed.types import Update, Weights
@@ -20,6 +21,14 @@ from privacy.release import Release, composition
 
 Work = Callable[[], tuple[Update, float]]
 """Trains, clips and noises; gives the update as it may leave, and seconds."""
+
+
+class Sent(NamedTuple):
+    """What leaves a site; ``releases``: how many of this round its ledger has with it."""
+
+    update: Update
+    seconds: float
+    releases: int
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,7 @@ class Account:
     budgets: Sequence[Budget]
     anew: bool = False
 
-    def released(self, release: Release, weights: Weights, work: Work) -> tuple[Update, float]:
+    def released(self, release: Release, weights: Weights, work: Work) -> Sent:
         """What leaves the site in a round: what was released already, or else what ``work`` makes, written down first.
 
         Args:
@@ -49,18 +58,20 @@ class Account:
             WriteError: it cannot be written; nothing is released.
         """
         _require_known(release)
-        known = [] if self.anew else [row.update for row in self.ledger.of(self.run, release.round)]
+        rows = self.ledger.entries()
+        of_round = [row.update for row in rows if (row.run, row.release.round) == (self.run, release.round)]
+        known = [] if self.anew else of_round
         for sent in reversed(known):
             found = self.outbox.get(release.round, sent)
             if found is not None:
-                return found
-        self._require(self.ledger.releases(), release)
+                return Sent(*found, len(of_round))
+        self._require([row.release for row in rows], release)
         update, seconds = work()
         sent = update_digest(update) if self.anew else self.outbox.put(release.round, update, seconds)
         if sent not in known:
             self.ledger.add(self.run, release, digest(weights), sent, lambda before: self._require(before, release))
         self.outbox.forget_before(release.round)
-        return update, seconds
+        return Sent(update, seconds, len(of_round) + (sent not in known))
 
     def _require(self, before: Sequence[Release], planned: Release) -> None:
         for budget in self.budgets:

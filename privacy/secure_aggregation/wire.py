@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from medfed import payload
 from medfed.errors import UpdateError
+from medfed.exchanged import RELEASES
 from privacy.secure_aggregation.masks import Ring
 from privacy.secure_aggregation.site import Invitation, PublicKeys
 
@@ -105,15 +106,16 @@ def take(content: RecordDict, kind: type[T]) -> T:
         raise UpdateError(f"secure aggregation: malformed {kind.__name__}: {error.error_count()} faults") from error
 
 
-def put_vector(vector: Ring, seconds: float) -> RecordDict:
-    """A masked vector, and the seconds that the site worked."""
+def put_vector(vector: Ring, seconds: float, releases: float | None = None) -> RecordDict:
+    """A masked vector, the seconds that the site worked, and how often it has released in this round, if it noises."""
     signed = vector.view(np.int32 if vector.itemsize == 4 else np.int64)
     data = payload.pack({_VECTOR: torch.from_numpy(signed)})
     array = Array("uint8", (len(data),), _STYPE, b"")
     array.data = data  # type: ignore[assignment] # the constructor wants bytes, Flower itself takes any buffer
     record = ArrayRecord()
     record[_VECTOR] = array
-    return RecordDict({_VECTOR: record, _SECONDS: MetricRecord({_SECONDS: seconds})})
+    about = {_SECONDS: seconds} if releases is None else {_SECONDS: seconds, RELEASES: releases}
+    return RecordDict({_VECTOR: record, _SECONDS: MetricRecord({**about})})
 
 
 def take_vector(content: RecordDict, like: Ring) -> tuple[Ring, float, int]:
@@ -144,3 +146,10 @@ def num_bytes(content: RecordDict) -> int:
     record = content.get(_RECORD)
     text = record.get(_JSON) if isinstance(record, ConfigRecord) else None
     return len(text) if isinstance(text, bytes) else 0
+
+
+def stated_releases(content: RecordDict) -> float | None:
+    """How often the site of a masked vector has released in this round, as its ledger has it; None if it says none."""
+    about = content.get(_SECONDS)
+    stated = about.get(RELEASES) if isinstance(about, MetricRecord) else None
+    return float(stated) if isinstance(stated, float | int) else None

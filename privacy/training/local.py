@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from medfed.config import Scenario
+from medfed.devices import seeded_layers
 from medfed.errors import SiteError
 from medfed.training.local import Correction, LocalResult, lr_scale
 from medfed.training.losses.contract import Loss
@@ -89,13 +90,11 @@ def train_private(
     drawn = list(poisson_steps(units, rate, steps, randomness.uniform))
     optimizer = training.optimizer(model.parameters(), lr_scale(training, round_number))
     total = 0.0
-    with torch.random.fork_rng(devices=[]), _same_buffers(model):
-        torch.default_generator.manual_seed(randomness.layers)
-        with _clipper(work, drawn) as clipper:
-            for batch in drawn:
-                clipped = _clipped(work, clipper, batch)
-                _descend(work, clipped, rate * len(units), optimizer, correct)
-                total += clipped.loss
+    with seeded_layers(device_of(model), randomness.layers), _same_buffers(model), _clipper(work, drawn) as clipper:
+        for batch in drawn:
+            clipped = _clipped(work, clipper, batch)
+            _descend(work, clipped, rate * len(units), optimizer, correct)
+            total += clipped.loss
     expected_images = rate * len(images)
     return LocalResult(steps, len(images), total / expected_images / steps)
 

@@ -17,9 +17,18 @@ import numpy as np
 from flwr.app import ArrayRecord, RecordDict
 from numpy.typing import NDArray
 
-from simulations.engine.sharing import ArrayLayout, RecordLayout, layout_of, map_file, memory_file, record_of
+from simulations.engine.sharing import (
+    ArrayLayout,
+    RecordLayout,
+    layout_of,
+    map_file,
+    memory_file,
+    record_of,
+    unmap_pages,
+)
 
 _MOST_FREE = 1  # memory that waits to be written; more was needed for a moment, and is let go
+_USUAL = 2  # memories of a worker: one is read while the next is written
 
 
 @dataclass(frozen=True)
@@ -141,6 +150,16 @@ class Borrower:
         for number in dropped:
             self._memories.pop(number, None)  # it may have been let go before it was ever sent
         return content
+
+    def rest(self, idle: bool) -> None:
+        """Have no pages of memory that is read no more until it is used again, where there is more of it than usual.
+
+        ``idle``: no reply is to come for now, so that any of it is too much: next the model is made.
+        """
+        memories, unread = self._memories.copy(), self._unread.copy()  # another thread may give back meanwhile
+        if idle or len(memories) > _USUAL:
+            for number in memories.keys() - unread.keys():
+                unmap_pages(memories[number])
 
     def returned(self) -> list[int]:
         """The memories that were given back since the last call."""

@@ -9,8 +9,9 @@ lies behind ``_changed``.
 import os
 import selectors
 import threading
+import weakref
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from flwr.app import Message, UserConfig
 
@@ -19,15 +20,27 @@ from simulations.engine.worker_handle import TRIES, Task, Worker, death
 _MANY_UNREAD = 4_000_000  # bytes of one worker's replies; more would only pile up before a main thread that is slower
 
 
+def _while_there(method: Callable[[], None]) -> Callable[[], None]:
+    """``method``, without keeping whose it is: an array of a reply may outlive the pool, and must not hold it."""
+    known = weakref.WeakMethod(method)
+
+    def call() -> None:
+        found = known()
+        if found is not None:
+            found()
+
+    return call
+
+
 class _Bell:
-    """Wakes the pool's thread where it holds work back; it knows nothing of the pool, whose end it may outlive."""
+    """Wakes the pool's thread where it holds work back."""
 
     def __init__(self, file: int) -> None:
         self._file = file
         self.armed = False
 
     def ring(self) -> None:
-        """Called by whichever thread used the last array of a reply."""
+        """Once for each time that it was armed."""
         if self.armed:
             self.armed = False
             os.write(self._file, b"x")
@@ -112,6 +125,12 @@ class Pool:
         os.close(self._wakeup)
         os.close(self._wake)
 
+    def _read_one(self) -> None:
+        """Called by whichever thread used the last array of a reply."""
+        for worker in self._workers.copy():
+            worker.rest(idle=not self._open)
+        self._bell.ring()
+
     # ---- the pool's thread
 
     def _run(self) -> None:
@@ -156,7 +175,7 @@ class Pool:
         return worker.task is None and (self._starved or worker.unread_bytes < _MANY_UNREAD)
 
     def _hire(self) -> Worker:
-        worker = Worker(self._app, self._together, self._bell.ring)
+        worker = Worker(self._app, self._together, _while_there(self._read_one))
         self._selector.register(worker.channel, selectors.EVENT_READ, worker)
         self._selector.register(worker.process.status, selectors.EVENT_READ, worker)
         self._workers.append(worker)

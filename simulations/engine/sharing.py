@@ -16,7 +16,7 @@ import torch
 from flwr.app import Array, ArrayRecord, RecordDict
 from numpy.typing import NDArray
 
-_MADV_POPULATE_READ, _MADV_POPULATE_WRITE = 22, 23  # linux/mman.h
+_MADV_DONTNEED, _MADV_POPULATE_READ, _MADV_POPULATE_WRITE = 4, 22, 23  # linux/mman.h
 _LIBC = ctypes.CDLL(None)
 _ALIGNMENT = 64  # bytes; that of torch's own allocator
 _ATTRIBUTE = "_medfed_shared"
@@ -142,15 +142,17 @@ def map_file(file: int, size: int, *, shared: bool, populate: bool = True) -> ND
         return np.empty(0, np.uint8)
     found = torch.from_file(f"/proc/self/fd/{file}", shared=shared, size=size, dtype=torch.uint8)
     if populate:
-        _populate(found, _MADV_POPULATE_WRITE if shared else _MADV_POPULATE_READ)
+        # By one call that lets other threads run, and not page by page; before Linux 5.14 it is refused, and they are.
+        _advise(found.data_ptr(), size, _MADV_POPULATE_WRITE if shared else _MADV_POPULATE_READ)
     memory: NDArray[np.uint8] = found.numpy()
     return memory
 
 
-def _populate(memory: torch.Tensor, how: int) -> None:
-    """Map all pages now, by one call that lets other threads run, and not one by one when they are used.
+def unmap_pages(memory: NDArray[np.uint8]) -> None:
+    """Have the pages of a ``shared`` file no more in this process until it uses them; what is in the file stays."""
+    if len(memory):
+        _advise(memory.ctypes.data, len(memory), _MADV_DONTNEED)
 
-    A kernel before Linux 5.14 refuses; the pages are then mapped when they are used.
-    """
-    start = memory.data_ptr()
-    _LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(memory.numel()), how)
+
+def _advise(start: int, size: int, how: int) -> None:
+    _LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(size), how)

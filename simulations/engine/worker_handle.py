@@ -61,6 +61,10 @@ class Worker:
         """Of its replies' records that are still in use."""
         return self._borrower.unread_bytes
 
+    def rest(self, idle: bool) -> None:
+        """Hold less of what its replies were read from; ``idle``: nobody works."""
+        self._borrower.rest(idle)
+
     def take(self, task: Task) -> None:
         """Begin ``task``; a worker that is dead is found out by whoever waits for it."""
         self.task, self.num_open = task, len(task.messages)

@@ -19,14 +19,14 @@ from medfed.data.location import resolve_path
 from medfed.errors import SiteError
 from medfed.models.initial import initial_weights
 from medfed.types import ImageSet
-from tests.simulations.conftest import TINY
+from tests.simulations.conftest import FEW
 
 NOISE = {"clip": 0.5, "noise_multiplier": 1.0}
 QUICK = {"model.width": 2, "training.local_steps": 1, "training.batch_size": 4}
 
 
 def scenario_of(mechanism: dict[str, Any] | None) -> Scenario:
-    return parse_scenario(TINY).replace(**QUICK | ({"privacy.mechanism": mechanism} if mechanism else {}))
+    return parse_scenario(FEW).replace(**QUICK | ({"privacy.mechanism": mechanism} if mechanism else {}))
 
 
 def context_of(scenario: Scenario, folder: Path) -> Context:

@@ -9,7 +9,7 @@ import torch
 from flwr.app import Context, RecordDict
 
 from client.site import site_device
-from medfed.devices import CPU, current_device, devices
+from medfed.devices import CPU, computing_on, current_device, devices, seeded_layers
 from medfed.errors import DeviceError
 
 
@@ -29,6 +29,31 @@ def _context(**config: str) -> Context:
 def test_a_site_names_its_device() -> None:
     assert site_device(_context(site="a")) == site_device(_context(site="a", device="cpu")) == CPU
     assert current_device() == CPU
+
+
+def test_on_a_gpu_cudnn_is_on_and_repeats_its_bits() -> None:
+    """Naive: torch's context manager of these flags turns cuDNN off unless it is told to leave it on."""
+    before = torch.backends.cudnn.enabled
+    with computing_on(torch.device("cuda")):
+        assert torch.backends.cudnn.enabled
+        assert torch.backends.cudnn.deterministic
+        assert not torch.backends.cudnn.allow_tf32
+        assert not torch.backends.cudnn.benchmark
+    assert torch.backends.cudnn.enabled == before
+
+
+def test_layers_draw_from_the_seed_on_the_gpu_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Naive: dropout on a GPU draws from a generator that nobody seeds. Here two of the CPU stand for those of GPUs."""
+    gpus = (torch.Generator().manual_seed(5), torch.Generator().manual_seed(5))
+    monkeypatch.setattr(torch.cuda, "default_generators", gpus)
+    expected = torch.rand(3, generator=torch.Generator().manual_seed(9))
+    outside = torch.rand(2, 3, generator=torch.Generator().manual_seed(5))
+    here = torch.get_rng_state()
+    with seeded_layers(torch.device("cuda", 1), 9):
+        assert torch.equal(torch.rand(3), expected)
+        assert torch.equal(torch.rand(3, generator=gpus[1]), expected)
+    assert torch.equal(torch.get_rng_state(), here)
+    assert all(torch.equal(torch.rand(2, 3, generator=gpu), outside) for gpu in gpus)
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0", ""])

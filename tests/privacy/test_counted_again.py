@@ -2,14 +2,16 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import server.federation
-from medfed import events
+from medfed import events, messages
 from medfed.config import parse_scenario
+from medfed.errors import QuorumError, SiteError
 from medfed.results import RunResult
 from privacy.gaussian import gaussian_epsilon
 from privacy.ledger.budget import spent
@@ -108,6 +110,44 @@ def test_a_round_that_nobody_finished_is_stated_too(cut, tmp_path: Path, monkeyp
 
 def _join_and_die(progress: Any) -> None:
     raise Died
+
+
+PRIVATE = {"name": "dp_sgd", "clip": 0.5, "noise_multiplier": 2.0}
+
+
+def records(folder: Path) -> dict[str, float]:
+    return {site: spent(Ledger(folder / "sites" / site, site).releases(), "record", 1e-5) for site in SITES}
+
+
+def test_what_sites_released_is_stated_though_none_comes_again(
+    cut, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Epsilon follows from their numbers of images. Naive: these are of who joined last, so that nothing is stated."""
+    folder = cut(tiny(PRIVATE), tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("server.federation._train", lambda grid, scenario, folder, progress: _join_and_die(progress))
+        with pytest.raises(Died):
+            resume(folder)
+    assert epsilons(RunResult.load(folder)) == pytest.approx(records(folder), rel=1e-12)
+
+
+def test_a_site_that_never_came_again_is_stated_and_one_with_other_images_is_told(
+    cut, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Naive: who is absent after a crash has released nothing, and who comes with more images released less."""
+    folder = cut(tiny(PRIVATE), tmp_path)
+    before, introduce = records(folder), messages.info_reply
+
+    def other(info: messages.SiteInfo) -> Any:
+        if info.site == "site-02":
+            raise SiteError("gone")
+        return introduce(replace(info, num_train=info.num_train + 1) if info.site == "site-03" else info)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(messages, "info_reply", other)
+        with pytest.raises(QuorumError, match=r"came to this run with .* training images; privacy is for the data"):
+            resume(folder)
+    assert epsilons(RunResult.load(folder)) == pytest.approx(before, rel=1e-12)
 
 
 def test_a_cut_within_a_round_is_no_further_release(tmp_path: Path) -> None:

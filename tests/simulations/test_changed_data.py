@@ -133,6 +133,17 @@ def test_files_may_move_and_change_their_format_but_not_their_pixels(data: Path,
         require_same(tmp_path, found(other / data.name), "")
 
 
+def test_another_run_in_the_same_process_sees_what_changed(data: Path, tmp_path: Path) -> None:
+    """Naive: of an equal scenario the sites still hold the data that they read before."""
+
+    def counts() -> dict[str, int]:
+        return simulate(scenario(data), out=tmp_path / "runs", overwrite=True).summary.sites["north"].class_counts
+
+    before = counts()
+    change(data, lambda rows: next(row for row in rows if is_of(row, "north", "train")).update(label="pneumonia"))
+    assert counts() == {"normal": before["normal"] - 1, "pneumonia": before["pneumonia"] + 1}
+
+
 def test_a_run_is_not_resumed_with_other_data_and_is_with_the_old_ones(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs"
     with pytest.raises(Cut):

@@ -5,13 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from medfed.config import Scenario, parse_scenario
 from medfed.devices import CPU
 from medfed.errors import DeviceError, RunFolderError
 from medfed.models.initial import initial_model
+from medfed.registry import plugin
 from medfed.run_folder import RunFolder
 from medfed.training.memory import training_bytes
+from medfed.types import Task
 from simulations.bundled import scenario_file
 from simulations.engine.ray_engine import RayEngine
 from simulations.engine.workers import num_workers, workers_in
@@ -47,6 +50,18 @@ def test_a_run_goes_on_where_it_began(tmp_path: Path) -> None:
         _require_device(folder, "cpu")
 
 
+def test_a_run_that_is_older_than_devices_was_on_the_cpu(tmp_path: Path) -> None:
+    """Naive: its ``environment.json`` lacks a key, so that the folder is told to be damaged."""
+    folder = RunFolder(tmp_path)
+    (tmp_path / "environment.json").write_text(json.dumps({"run": "a", "devices": []}))
+    _require_device(folder, "cpu")
+    with pytest.raises(RunFolderError, match="the run began on, cpu, got cuda; go on with --device cpu"):
+        _require_device(folder, "cuda")
+    (tmp_path / "environment.json").write_text("[]")
+    with pytest.raises(RunFolderError, match=r"environment\.json"):
+        _require_device(folder, "cpu")
+
+
 def test_as_many_workers_as_the_fullest_gpu_holds() -> None:
     gigabyte = 1_000_000_000
     assert workers_in([10 * gigabyte], gigabyte) == 5  # 9 GB for processes of 1.7
@@ -63,3 +78,19 @@ def test_training_keeps_parameters_four_times_and_activations_with_the_batch(sce
     one, two, four = (training_bytes(scenario.replace(**{"training.batch_size": size})) for size in (1, 2, 4))
     assert four - two == 2 * (two - one) > 0
     assert one - (two - one) == 4 * parameters
+
+
+@plugin
+class OnePixel:
+    """Its BatchNorm sees one value of an image."""
+
+    def __call__(self, task: Task) -> nn.Module:
+        return nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(task.channels), nn.Flatten(), nn.Linear(task.channels, 2)
+        )
+
+
+def test_a_model_that_cannot_train_on_a_single_image_is_measured(scenario: Scenario) -> None:
+    """Naive: of one image, whose BatchNorm has no variance, so that the run ends before it began."""
+    model = {"name": f"{__name__}:OnePixel"}
+    assert training_bytes(scenario.replace(model=model)) > 0

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from medfed import messages
 from medfed.payload import packing_into
 from medfed.types import Update, Weights
+from simulations.benchmarks.processes import resident_bytes
 from simulations.engine.lending import Borrower, Lender
 from tests.simulations.test_sharing import descriptors, mappings, record
 
@@ -143,3 +144,30 @@ def test_what_was_needed_for_a_moment_is_let_go_on_both_sides() -> None:
     assert bytes(data(last).data) == b"b" * 10_000
     del last, pair
     assert (mappings(), descriptors()) == (before, files)
+
+
+def test_memory_that_rests_is_not_in_this_process_and_loses_nothing() -> None:
+    """Of two updates of 8 MB one is read no more; what is still read stays."""
+    pair = Pair()
+    read, kept = (pair.through(update(letter, 8_000_000)) for letter in (b"a", b"b"))
+    held = resident_bytes()
+    del read
+    pair.borrower.rest(idle=False)
+    assert abs(resident_bytes() - held) < 1_000_000, "as many as are in use at a time"
+    pair.borrower.rest(idle=True)
+    assert -9_000_000 < resident_bytes() - held < -7_000_000
+    assert bytes(data(kept).data) == b"b" * 8_000_000
+    assert pair.give_back() == [0]
+    again = pair.through(update(b"c", 8_000_000))
+    assert bytes(data(again).data) == b"c" * 8_000_000
+    assert bytes(data(kept).data) == b"b" * 8_000_000
+
+
+def test_more_memory_than_usual_rests_at_once() -> None:
+    pair = Pair()
+    first, second, third = (pair.through(update(letter, 8_000_000)) for letter in (b"a", b"b", b"c"))
+    held = resident_bytes()
+    del first
+    pair.borrower.rest(idle=False)
+    assert -9_000_000 < resident_bytes() - held < -7_000_000
+    assert [bytes(data(each).data[:1]) for each in (second, third)] == [b"b", b"c"]

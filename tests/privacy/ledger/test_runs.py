@@ -28,7 +28,7 @@ from privacy.gaussian import gaussian_epsilon
 from privacy.ledger.budget import Budget, spent
 from privacy.ledger.store import Ledger
 from simulations.run import resume, simulate
-from tests.simulations.conftest import TINY
+from tests.simulations.conftest import FEW
 
 SITES = ("site-01", "site-02", "site-03")
 LOCAL = {"name": "local", "clip": 0.5, "noise_multiplier": 2.0}
@@ -36,7 +36,7 @@ QUICK = {"baselines.local": False, "baselines.pooled": False, "evaluation.every"
 
 
 def tiny(**changes: Any) -> Any:
-    return parse_scenario(TINY).replace(**(QUICK | {"privacy.mechanism": LOCAL} | changes))
+    return parse_scenario(FEW).replace(**(QUICK | {"privacy.mechanism": LOCAL} | changes))
 
 
 def ledger(run: Path, site: str) -> Ledger:

@@ -12,6 +12,7 @@ import pytest
 
 import server.federation
 import server.secure
+from medfed import events
 from medfed.config import Scenario
 from medfed.errors import QuorumError
 from privacy.ledger.budget import spent
@@ -74,6 +75,23 @@ def test_shared_noise_is_drawn_anew_and_counted(dies, sites: Callable[..., Watch
     assert run.rounds()[0].epsilon == stated.guarantees[0].epsilon >= ours["site-01"]
     assert (stated.guarantees[0].releases, stated.sites["site-01"].releases) == (2, 2)
     assert not list(run.folder.rglob("released/*/*")), "what is not sent again is not kept"
+
+
+def test_who_was_asked_twice_and_released_once_says_so(tmp_path: Path) -> None:
+    """Cut as the first site had answered. Naive: each question counts, a release above the ledgers of the others."""
+
+    def stop(event: events.Event) -> None:
+        if isinstance(event, events.SiteDone):
+            raise Died
+
+    with pytest.raises(Died):
+        simulate(tiny(**UNIFORM, **ON, **FOUR, **{"privacy.mechanism": SHARED}), out=tmp_path, listener=stop)
+    run = resume(tmp_path / "tiny")
+    held = {site: Ledger(run.folder / "sites" / site, site).releases() for site in run.summary.sites}
+    assert [len(found) for found in held.values()] == [2, 1, 1, 1]
+    stated = run.summary.privacy.sites
+    assert {site: stated[site].releases for site in held} == {site: len(found) for site, found in held.items()}
+    assert all(stated[site].epsilon == spent(found, "site", 1e-5) for site, found in held.items())
 
 
 def test_without_noise_no_second_sum_is_opened_over_other_sites(

@@ -23,7 +23,7 @@ from privacy.secure_aggregation import wire
 from simulations.engine.worker import load
 from simulations.inputs import check_inputs
 from simulations.run import resume, simulate
-from tests.simulations.conftest import TINY
+from tests.simulations.conftest import FEW
 
 PHASES = (wire.KEYS, wire.SHARES, wire.MASKED, wire.OPEN)
 UNIFORM = {"training.rounds": 1, "federation.strategy": {"name": "fedavg", "weighting": "uniform"}}
@@ -32,7 +32,7 @@ ON = {"federation.secure_aggregation": {"name": "secagg_plus"}}
 
 def tiny(**changes: Any) -> Scenario:
     quick = {"baselines.local": False, "baselines.pooled": False, "evaluation.every": 2, "training.local_steps": 1}
-    return parse_scenario(TINY).replace(**({"data.partition.num_sites": 5} | quick | changes))
+    return parse_scenario(FEW).replace(**({"data.partition.num_sites": 5} | quick | changes))
 
 
 def model(folder: Path) -> dict[str, torch.Tensor]:
