@@ -6,7 +6,7 @@ import numpy as np
 
 from medfed.audit.results import Check, Table
 from privacy.canaries.gaussian_fit import fit_gaussian
-from privacy.canaries.noise_audit import audit_noise
+from privacy.canaries.noise_audit import audit_noise, released_for_audit
 from privacy.canaries.one_run import audit_one_run
 from privacy.canaries.release import release_canaries
 from privacy.gaussian import gaussian_epsilon
@@ -37,8 +37,8 @@ def canary_evidence(
     Raises:
         ValueError: the mechanism protects nothing.
     """
-    everyone = np.ones(num_canaries, dtype=bool)
-    noise = audit_noise(*release_canaries(mechanism, everyone, generator.standard_normal))
+    released = released_for_audit(mechanism, num_canaries, generator.standard_normal)
+    noise, number = audit_noise(*released), len(released.responses)
     included = generator.random(num_canaries) < 0.5
     scores = release_canaries(mechanism, included, generator.standard_normal).responses
     shown, fitted = audit_one_run(scores, included, delta), fit_gaussian(scores, included, delta)
@@ -48,7 +48,7 @@ def canary_evidence(
     )
     checks = (
         Check(
-            what=f"The noise is as claimed, or more (multiplier {noise.claimed:.3g}, {num_canaries} canaries)",
+            what=f"The noise is as claimed, or more (multiplier {noise.claimed:.3g}, {number} responses of canaries)",
             holds=noise.enough_noise,
             observed=f"at most {noise.most_noise:.3g}",
         ),

@@ -4,16 +4,31 @@ A canary is a contribution that is as long as the bound allows, in a direction o
 it. In units of the claimed sensitivity this response is N(1, z^2) if the claim is true, z being the noise multiplier.
 Two faults raise epsilon: noise with a smaller deviation, and a contribution that counts for more than 1. Each has an
 exact test (chi-squared, and Gaussian with the claimed z); both together alarm falsely with the probability asked for.
+
+Of all tests of a weight the one by the mean is the most powerful (Neyman and Pearson 1933), and n responses tell 2 from
+1 with an error b on either side only if n >= (z (q_a + q_b))^2, q being Gaussian quantiles. Where the claimed noise is
+so large that one release of the canaries is not enough, they are therefore released again, with fresh noise.
 """
 
 import math
 from typing import NamedTuple
 
+import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 from scipy.stats import chi2, norm
 
-FALSE_ALARMS = 0.02
+from privacy.canaries.release import CanaryRelease, release_canaries
+from privacy.mechanisms.contract import ServerMechanism, SharedMechanism, SiteMechanism, TrainingMechanism
+from privacy.noise import Normal
+
+FALSE_ALARMS = 0.01
+
+MISSED = 0.01
+"""Probability that a contribution which counts twice is not found."""
+
+MOST_RESPONSES = 20_000
+"""Enough up to a noise multiplier of 28; beyond, only what counts for more than twice is found so surely."""
 
 
 class NoiseAudit(NamedTuple):
@@ -46,7 +61,7 @@ class NoiseAudit(NamedTuple):
 
 
 def audit_noise(
-    responses: Float64[ndarray, " canary"], claimed: float, false_alarms: float = FALSE_ALARMS
+    responses: Float64[ndarray, " response"], claimed: float, false_alarms: float = FALSE_ALARMS
 ) -> NoiseAudit:
     """Test a claimed noise multiplier on the responses of canaries that were all included.
 
@@ -65,3 +80,34 @@ def audit_noise(
     most = math.sqrt(float(responses.var()) * m / float(chi2.ppf(each, m - 1)))
     least = float(responses.mean()) - float(norm.isf(each)) * claimed / math.sqrt(m)
     return NoiseAudit(most, least, claimed)
+
+
+def responses_needed(claimed: float) -> int:
+    """How many find a contribution that counts twice, but for :data:`MISSED`; at most :data:`MOST_RESPONSES`."""
+    reach = claimed * float(norm.isf(FALSE_ALARMS / 2.0) + norm.isf(MISSED))
+    return min(math.ceil(reach**2), MOST_RESPONSES)
+
+
+def released_for_audit(
+    mechanism: ServerMechanism | SiteMechanism | SharedMechanism | TrainingMechanism,
+    num_canaries: int,
+    normal: Normal,
+) -> CanaryRelease:
+    """Canaries that are all included, released once, or as often as :func:`responses_needed` of the claim.
+
+    Args:
+        mechanism: any that protects something.
+        num_canaries: of each release.
+        normal: standard normal draws, as the mechanism gets them.
+
+    Returns:
+        The responses of all releases, one after the other.
+
+    Raises:
+        ValueError: the mechanism protects nothing.
+    """
+    everyone = np.ones(num_canaries, dtype=bool)
+    responses, claimed = release_canaries(mechanism, everyone, normal)
+    again = math.ceil(responses_needed(claimed) / num_canaries) - 1
+    more = [release_canaries(mechanism, everyone, normal).responses for _ in range(again)]
+    return CanaryRelease(np.concatenate([responses, *more]), claimed)

@@ -1,6 +1,7 @@
 """What differential privacy promises against attacks on membership.
 
-If a model is (epsilon, delta)-differentially private for the presence of one image, then for every attack
+If (epsilon, delta)-differential privacy covers whether one image or another in its place was trained on, then for every
+attack
 
     TPR <= min(e^epsilon FPR + delta, 1 - e^-epsilon (1 - delta - FPR))
 

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
-from scipy.stats import binom
+from scipy.stats import binom, hypergeom
 
 from medfed.audit.verdicts import CONFIDENCE, clopper_pearson
 from medfed.results import Estimate
@@ -44,7 +44,28 @@ def tpr_at(members: Members, non_members: Others, fpr: float) -> float:
 
 def threshold_at(non_members: Others, fpr: float) -> float:
     """The lowest threshold that at most a share ``fpr`` of ``non_members`` exceeds."""
-    return _exceeded_by(non_members, math.floor(fpr * len(non_members) + _ROUNDING))
+    return _exceeded_by(non_members, _allowed(len(non_members), fpr))
+
+
+def beyond_luck(num_members: int, num_non_members: int, fpr: float, error: float) -> float:
+    """The least share that :func:`tpr_at` reaches with a probability of at most ``error`` by scores that say nothing.
+
+    Then all orders of the scores are equally likely. At least x members stand before the (k + 1)-th non-member, k being
+    how many may be accused, if and only if at most k of the first x + k are non-members, whose number is
+    hypergeometric. Ties make it less likely.
+
+    Args:
+        num_members: at least 1.
+        num_non_members: at least 1.
+        fpr: in (0, 1).
+        error: in (0, 1).
+
+    Returns:
+        The share; above 1 where even all members may be named by luck.
+    """
+    allowed, named = _allowed(num_non_members, fpr), np.arange(num_members + 1)
+    chance = hypergeom.cdf(allowed, num_members + num_non_members, num_non_members, named + allowed)
+    return float((chance > error).sum() / num_members)
 
 
 def tpr_estimate(members: Members, non_members: Others, fpr: float, confidence: float = CONFIDENCE) -> Estimate:
@@ -79,6 +100,11 @@ def tpr_estimate(members: Members, non_members: Others, fpr: float, confidence: 
     each = 1.0 - 2.0 * error
     low, high = clopper_pearson(sure, len(members), each)[0], clopper_pearson(possible, len(members), each)[1]
     return Estimate(value=tpr_at(members, non_members, fpr), low=low, high=high, n=len(members))
+
+
+def _allowed(num_non_members: int, fpr: float) -> int:
+    """How many non-members may be accused."""
+    return math.floor(fpr * num_non_members + _ROUNDING)
 
 
 def _exceeded_by(scores: Others, number: int) -> float:

@@ -1,11 +1,10 @@
 """How often canaries find noise halved and a contribution that counts twice, and how often they doubt a true claim.
 
-Every mechanism that protects something releases canaries, which are then audited (:mod:`privacy.canaries`). Halved
-noise is a claim of twice the noise that is there; a contribution that counts twice moves every response by one
-sensitivity more. With few canaries and much noise the latter is not to be seen, whatever the test: the mean of m
-responses has the deviation z / sqrt(m).
+Every mechanism that protects something releases canaries, as often as its claim needs, which are then audited
+(:mod:`privacy.canaries`). Halved noise is a claim of twice the noise that is there; a contribution that counts twice
+moves every response by one sensitivity more.
 
-    python -m simulations.benchmarks.noise_audit [--trials 100] [--canaries 50] [--noise 1.0 2.0]
+    python -m simulations.benchmarks.noise_audit [--trials 100] [--canaries 50] [--noise 0.5 1 2 4] [--seed 1]
 """
 
 import argparse
@@ -14,8 +13,7 @@ import time
 import numpy as np
 
 from medfed.registry import build, table
-from privacy.canaries.noise_audit import audit_noise
-from privacy.canaries.release import release_canaries
+from privacy.canaries.noise_audit import audit_noise, released_for_audit
 from privacy.mechanisms.contract import ServerMechanism, SharedMechanism, SiteMechanism, TrainingMechanism
 from simulations.benchmarks.report import Row, print_rows
 
@@ -28,10 +26,9 @@ def shares(name: str, noise: float, num_trials: int, num_canaries: int, seed: in
     mechanism = build("mechanism", {"name": name, "clip": 1.0, "noise_multiplier": noise})
     assert isinstance(mechanism, ServerMechanism | SiteMechanism | SharedMechanism | TrainingMechanism)
     draws = np.random.default_rng(seed)
-    everyone = np.ones(num_canaries, dtype=bool)
     halved = heavy = doubted = 0
     for _ in range(num_trials):
-        responses, claimed = release_canaries(mechanism, everyone, draws.standard_normal)
+        responses, claimed = released_for_audit(mechanism, num_canaries, draws.standard_normal)
         halved += not audit_noise(responses, 2.0 * claimed).enough_noise
         heavy += not audit_noise(responses + 1.0, claimed).weight_within
         doubted += not audit_noise(responses, claimed).holds
@@ -43,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--canaries", type=int, default=50)
-    parser.add_argument("--noise", type=float, nargs="+", default=[1.0, 2.0], help="noise multipliers")
+    parser.add_argument("--noise", type=float, nargs="+", default=[0.5, 1.0, 2.0, 4.0], help="noise multipliers")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     rows = []

@@ -2,7 +2,7 @@
 
 Planted: noise of half the deviation, and a site that counts for twice what the sensitivity allows, as a mean weighted
 by images counts one that holds most of them. Each is to be found in 95 of 100 trials with 50 canaries, and a true claim
-to be doubted in 5 at most.
+to be doubted in 5 at most, whatever the noise multiplier.
 """
 
 from dataclasses import replace
@@ -10,10 +10,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 
 from medfed.types import Weights
 from privacy.canaries.evidence import canary_evidence
-from privacy.canaries.noise_audit import audit_noise
+from privacy.canaries.noise_audit import (
+    FALSE_ALARMS,
+    MISSED,
+    MOST_RESPONSES,
+    audit_noise,
+    released_for_audit,
+    responses_needed,
+)
 from privacy.canaries.release import release_canaries
 from privacy.mechanisms.central import Central
 from privacy.mechanisms.central_adaptive import CentralAdaptive
@@ -43,6 +51,14 @@ class Heavy(Central):
         return super().noisy_mean(replace(clipped, total=doubled), state, normal)
 
 
+class HeavyStep(DPSGD):
+    """A step in which every canary counts twice."""
+
+    def noisy_gradient(self, total: Weights, expected: float, normal: Normal) -> Weights:
+        """Twice the total."""
+        return super().noisy_gradient({name: 2.0 * value for name, value in total.items()}, expected, normal)
+
+
 class Unclipped(Local):
     """A site that forgets to clip."""
 
@@ -55,8 +71,8 @@ class Unclipped(Local):
 def _doubts(mechanism: object, claimed: float) -> int:
     """In how many trials the claim is doubted."""
     draws = np.random.default_rng(0)
-    responses = (release_canaries(mechanism, EVERYONE, draws.standard_normal).responses for _ in range(TRIALS))
-    return sum(not audit_noise(found, claimed).holds for found in responses)
+    released = (released_for_audit(mechanism, CANARIES, draws.standard_normal).responses for _ in range(TRIALS))
+    return sum(not audit_noise(found, claimed).holds for found in released)
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
@@ -78,8 +94,37 @@ def test_noise_that_sites_share_is_that_of_the_honest_alone():
     assert sum(not audit_noise(each.responses, 1.0).holds for each in found) >= 10
 
 
-def test_a_site_that_counts_twice_is_found():
-    assert _doubts(Heavy(clip=0.3, noise_multiplier=1.0), 1.0) >= 95
+@pytest.mark.parametrize(
+    ("heavy", "honest", "noise"),
+    [
+        (Heavy, Central, 1.0),
+        (Heavy, Central, 2.0),
+        (HeavyStep, DPSGD, 0.5),
+        (HeavyStep, DPSGD, 4.0),
+    ],
+)
+def test_what_counts_twice_is_found_under_any_noise_and_what_counts_once_is_not_accused(heavy, honest, noise):
+    assert _doubts(heavy(clip=0.3, noise_multiplier=noise), noise) >= 95
+    assert _doubts(honest(clip=0.3, noise_multiplier=noise), noise) <= 5
+
+
+@pytest.mark.parametrize("noise", [0.5, 1.0, 2.0, 4.0, 16.0])
+def test_no_fewer_responses_would_find_a_doubled_weight_so_surely(noise):
+    """The power of the Gaussian test of a mean, in closed form."""
+    number, least = responses_needed(noise), norm.isf(FALSE_ALARMS / 2)
+    power = [norm.cdf(np.sqrt(n) / noise - least) for n in (number - 1, number)]
+    assert power[0] < 1 - MISSED <= power[1]
+    assert responses_needed(1e3) == MOST_RESPONSES
+
+
+def test_responses_of_more_than_one_release_are_independent():
+    """A release whose noise came again would have the same numbers."""
+    found = released_for_audit(
+        Central(clip=0.3, noise_multiplier=4.0), CANARIES, np.random.default_rng(5).standard_normal
+    )
+    assert found.noise_multiplier == 4.0
+    assert len(found.responses) == 8 * CANARIES  # (4 (2.576 + 2.326))^2 = 384.5
+    assert len(np.unique(found.responses)) == len(found.responses)
 
 
 def test_a_site_that_does_not_clip_is_found():

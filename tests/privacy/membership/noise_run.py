@@ -20,7 +20,9 @@ from medfed.report.load import RunData
 from medfed.results import PrivacyStatement, RunResult, Summary
 from medfed.run_folder import RunFolder
 from medfed.training.local import train_local
-from medfed.types import Task, Update
+from medfed.types import Task, Update, Weights
+from privacy.mechanisms.local import Local
+from privacy.noise import Normal
 
 COUNTS = {"train": 120, "val": 120, "test": 60}
 SCENARIO = """
@@ -44,6 +46,15 @@ class Flat:
     def __call__(self, task: Task) -> nn.Module:
         """Build the module."""
         return nn.Sequential(Center(), nn.Flatten(), nn.Linear(task.channels * task.image_size**2, task.num_outputs))
+
+
+@plugin
+class Quiet(Local):
+    """A mechanism with half of the noise that it claims."""
+
+    def protect(self, change: Weights, trained: set[str], normal: Normal) -> Weights:
+        """Draws of half the deviation."""
+        return super().protect(change, trained, lambda number: 0.5 * normal(number))
 
 
 def write_images(path: Path) -> None:

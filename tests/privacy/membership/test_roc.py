@@ -1,5 +1,7 @@
 """True positives at few false positives. Oracles: scikit-learn, Gaussians in closed form, by hand, coverage, laws."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_curve
 
 from medfed.audit.verdicts import clopper_pearson
-from privacy.membership.roc import enough, threshold_at, tpr_at, tpr_estimate
+from privacy.membership.roc import beyond_luck, enough, threshold_at, tpr_at, tpr_estimate
 
 small = st.integers(-3, 3)
 
@@ -27,6 +29,25 @@ def test_two_gaussians_have_the_share_of_the_closed_form():
     members, others = draws.standard_normal(100_000) + 2.0, draws.standard_normal(100_000)
     for fpr in (0.001, 0.01, 0.1):
         assert tpr_at(members, others, fpr) == pytest.approx(norm.sf(norm.isf(fpr) - 2.0), abs=0.02)
+
+
+@pytest.mark.parametrize(("num_members", "num_others", "fpr"), [(3, 4, 0.1), (4, 4, 0.3), (5, 3, 0.7)])
+def test_luck_is_counted_over_all_orders_of_the_scores(num_members, num_others, fpr):
+    """By enumeration: the share that knowing nothing reaches in at most so many of all equally likely orders."""
+    total, shares = num_members + num_others, []
+    for places in combinations(range(total), num_members):
+        others = np.array([place for place in range(total) if place not in places], dtype=float)
+        shares.append(tpr_at(np.array(places, dtype=float), others, fpr))
+    for error in (0.02, 0.1, 0.3):
+        least = beyond_luck(num_members, num_others, fpr, error)
+        assert np.mean(np.array(shares) >= least - 1e-9) <= error
+        assert np.mean(np.array(shares) >= least - 1 / num_members - 1e-9) > error
+
+
+def test_of_ten_and_ten_images_half_are_named_by_luck_in_one_of_sixty_trials():
+    """By hand: the first five of twenty are all members with 10 9 8 7 6 / (20 19 18 17 16) = 0.0163."""
+    assert beyond_luck(10, 10, 0.01, 0.0163) == 0.5
+    assert beyond_luck(10, 10, 0.01, 0.0162) == 0.6
 
 
 def test_without_a_signal_the_share_is_about_the_rate():
