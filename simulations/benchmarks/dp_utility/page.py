@@ -135,6 +135,8 @@ def _ablated(set_name: str, rates: tuple[float, float], found: Outcomes) -> Iter
             difference = _interval(paired_difference(whole, seen))
             yield f"| {variant} | {_cell(list(seen.values()))} | {difference} | {len(seen)} |"
     yield ""
+    yield _LEARNT.get(set_name, "")
+    yield ""
 
 
 def _tried(set_name: str, found: Outcomes) -> str:
@@ -163,6 +165,15 @@ def _interval(found: Estimate) -> str:
     return f"{found.value:.3f}" + ("" if found.low is None else f" [{found.low:.3f}, {found.high:.3f}]")
 
 
+_LEARNT = {
+    "pneumonia": (
+        "Normalization is worth most. The large batch, which helps where training is long, costs something here: four "
+        "times as many small steps come further in 24 rounds than few steps with less noise. What averages of the "
+        "rounds' weights and a second augmentation bring cannot be told from nothing by three seeds."
+    ),
+}
+"""Set -> what its ablations show."""
+
 _TRIED_BEFORE = {
     "pneumonia": (
         "Looked at before: four runs with unweighted cross-entropy, whose balanced accuracy on validation images was "
@@ -175,7 +186,8 @@ _TRIED_BEFORE = {
         "The two larger rates without noise were added once the smaller ones had found no nucleus (a dice of 0) on "
         "validation images; one run at 0.3 with the last round's weights had 0.556. With noise no rate found any with "
         "seed 1, by which rates are chosen, so that the first was taken and none was chosen; with seeds 2 and 3 it "
-        "found some. The intervals overlap: no epsilon can be told from another by these rows."
+        "found some. The intervals overlap: no epsilon can be told from another by these rows. Tried since, on "
+        "validation images, seed 1, epsilon 3, 30 rounds: AdamW with 0.01 gave 0.274, with 0.03 nothing."
     ),
 }
 """Set -> what was looked at before the list of trials was as it is."""
