@@ -75,10 +75,14 @@ def _scored(context: AuditContext, sets: Mapping[str, ImageSet], stream: tuple[s
 
 def _by_site(tested: AllScored, metric: str, threshold: float) -> Iterator[Finding]:
     """The section is as bad as its worst site, so that the intervals of all sites must hold at once."""
-    confidence = simultaneous(sum(scored.enough for scored in tested.values()))
+    confidence = _confidence(tested)
     for name, scored in tested.items():
         estimate = scored.decided_on(metric, confidence)
         yield Finding(what=f"{metric_title(metric)}, {name}", estimate=estimate, threshold=threshold, kind="mean")
+
+
+def _confidence(found: AllScored) -> float:
+    return simultaneous(sum(scored.enough for scored in found.values()))
 
 
 def _counted(found: AllScored) -> str:
@@ -104,20 +108,23 @@ def _tables(context: AuditContext, tested: AllScored, trained: AllScored) -> Ite
     metric = context.scenario.headline
     if context.trained_here:
         yield Table(
-            title=f"{metric_title(metric)} in the run's report, beside the site's own model and a pooled one",
+            title=f"{metric_title(metric)} as the run reports it (intervals there), beside local and pooled models",
             columns=("Site", "Federated", "Local only", "Pooled"),
             rows=tuple((name, *_three(site, metric)) for name, site in context.run.summary.sites.items()),
         )
     order = in_order(next(iter(tested.values())).evaluation.metrics)
     columns = ("Site", *(metric_title(m) + (" (lower is better)" if m in LOWER_IS_BETTER else "") for m in order))
     for what, found in (("test images", tested), ("images of its training", trained)):
-        rows = tuple((name, *(scored.evaluation.metrics[m] for m in order)) for name, scored in found.items())
+        confidence = _confidence(found)
+        rows = tuple((name, *(scored.shown(m, confidence) for m in order)) for name, scored in found.items())
         if rows:
-            yield Table(title=f"The federated model on {what}", columns=columns, rows=rows)
+            together = "; an interval holds at all sites at once" if len(rows) > 1 else ""
+            yield Table(title=f"The federated model on {what}{together}", columns=columns, rows=rows)
 
 
 def _three(site: SiteSummary, metric: str) -> tuple[Cell, ...]:
-    return tuple(part.get(metric) if part else None for part in (site.federated, site.local, site.pooled))
+    parts = (part.get(metric) if part else None for part in (site.federated, site.local, site.pooled))
+    return tuple(found.value if found else None for found in parts)
 
 
 def _meaning(context: AuditContext, contradicted: Sequence[str]) -> str:

@@ -212,9 +212,13 @@ class Budget(_Value):
 
 
 class AuditReport(_Value):
-    """``audit/report.json``; ``verdict`` is that of the worst section, ``command`` what gives the same report."""
+    """``audit/report.json``; ``verdict`` is that of the worst section, ``command`` what gives the same report.
+
+    ``version`` is that of medfed; empty in reports that did not state it yet.
+    """
 
     schema_version: Literal[1] = 1
+    version: str = ""
     run: RunIdentity
     seed: int
     command: str = ""

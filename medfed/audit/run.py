@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from medfed import __version__
 from medfed.audit.budget import DEFAULT, Planned, as_reported, fit
 from medfed.audit.contract import AuditContext, AuditSection, NotTestedError, Progress
 from medfed.audit.inputs import run_inputs, section_key
@@ -87,6 +88,7 @@ def audit(
             found.append(finished)
             on_section(finished.result)
         report = AuditReport(
+            version=__version__,
             run=identity,
             seed=context.seed,
             command=as_command(_subject(identity), plan, context.seed, budget, sections),

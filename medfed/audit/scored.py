@@ -67,6 +67,12 @@ class Scored:
             return self.estimate(metric, confidence)
         return self.evaluation.metrics[metric].model_copy(update={"low": None, "high": None})
 
+    def shown(self, metric: str, confidence: float = CONFIDENCE) -> Estimate:
+        """Any metric for a table: of a headline metric what is decided on, of others the value alone."""
+        if metric in _ENDS:
+            return self.decided_on(metric, confidence)
+        return self.evaluation.metrics[metric].model_copy(update={"low": None, "high": None})
+
     def by_class(self, metric: str) -> Iterator[tuple[int, float]]:
         """Class and figure, of the classes where it is defined."""
         for label, name in enumerate(self.classes):

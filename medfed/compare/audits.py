@@ -11,11 +11,13 @@ from pathlib import Path
 from pydantic import ValidationError
 from safetensors import SafetensorError
 
-from medfed.audit.digests import weights_digest
+from medfed.audit.digests import scenario_digest, weights_digest
 from medfed.audit.opening import FOLDER
 from medfed.audit.results import AuditReport, Finding, RunIdentity, SectionResult
 from medfed.audit.verdicts import Verdict
 from medfed.compare.results import FindingChange
+from medfed.config import load_scenario
+from medfed.errors import MedfedError
 from medfed.params import load_weights
 from medfed.report.comparison import Difference
 from medfed.report.text import listing, short
@@ -42,24 +44,28 @@ def stale(report: AuditReport, folder: Path, now: RunIdentity | None) -> str:
     Args:
         report: the audit.
         folder: of the run.
-        now: what the run is; None where it cannot be opened, so that its weights alone are looked at.
+        now: what the run is; None where its data are not opened, so that its weights and scenario alone are looked at.
     """
     then = report.run
-    if now is None:
-        pairs = {"another model": (then.model_digest, _model_now(folder) or then.model_digest)}
-    else:
-        pairs = {
-            "another model": (then.model_digest, now.model_digest),
-            "another scenario": (then.scenario_digest, now.scenario_digest),
-            "other test data": (then.data_digest, now.data_digest),
-        }
-    return listing([what for what, (before, today) in pairs.items() if before != today])
+    pairs = {
+        "another model": (then.model_digest, now.model_digest if now else _model_now(folder)),
+        "another scenario": (then.scenario_digest, now.scenario_digest if now else _scenario_now(folder)),
+        "other test data": (then.data_digest, now.data_digest if now else None),
+    }
+    return listing([what for what, (before, today) in pairs.items() if today not in (None, before)])
 
 
 def _model_now(folder: Path) -> str | None:
     try:
         return weights_digest(load_weights(folder / "model.safetensors"))
     except (OSError, SafetensorError):
+        return None
+
+
+def _scenario_now(folder: Path) -> str | None:
+    try:
+        return scenario_digest(load_scenario(folder / "scenario.toml"))
+    except MedfedError:
         return None
 
 
@@ -76,6 +82,8 @@ def _whole(ours: AuditReport, theirs: AuditReport, our_stale: str, their_stale: 
     if our_stale or their_stale:
         whose = "this run" if our_stale else "the reference"
         return f"the audit of {whose} is of {our_stale or their_stale} than it has now"
+    if ours.version != theirs.version:
+        return "the audits are by different versions of medfed"
     if ours.run.data_digest != theirs.run.data_digest:
         return "the audits are of different test data"
     return "the audits are of different classes" if ours.run.classes != theirs.run.classes else ""

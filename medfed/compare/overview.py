@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from medfed.compare.audits import read_report
+from medfed import __version__
+from medfed.audit.results import AuditReport
+from medfed.compare.audits import read_report, stale
 from medfed.errors import RunFolderError
 from medfed.report.comparison import pick
 from medfed.report.load import load_run
+from medfed.report.text import listing
 from medfed.results import Estimate
 
 _DEPTH = 2
@@ -30,6 +33,7 @@ class RunLine:
         num_sites: with figures.
         page: there is one.
         audit: verdict of its audit, a FAIL first where there is one; empty without one.
+        audit_stale: in what the audit is not of the run as it is now, or not by this medfed; empty where it is both.
     """
 
     folder: str
@@ -43,6 +47,7 @@ class RunLine:
     num_sites: int = 0
     page: bool = False
     audit: str = ""
+    audit_stale: str = ""
 
 
 def list_runs(root: Path) -> list[RunLine]:
@@ -85,4 +90,11 @@ def _line(root: Path, folder: Path) -> RunLine:
         num_sites=len(summary.sites),
         page=(folder / "report.html").is_file(),
         audit=", ".join(report.headline) if report else "",
+        audit_stale=_stale(report, folder) if report else "",
     )
+
+
+def _stale(report: AuditReport, folder: Path) -> str:
+    """The test data are not looked at: to open those of every run takes too long for a list."""
+    version = "" if report.version == __version__ else f"another medfed ({report.version or 'not stated'})"
+    return listing([what for what in (stale(report, folder, None), version) if what])

@@ -23,7 +23,7 @@ def runs(
 
     from medfed.compare.overview import list_runs
     from medfed.files import write_text_atomic
-    from medfed.report.runs_page import render_runs, runs_table
+    from medfed.report.runs_page import old_audits, render_runs, runs_table
 
     console = Console()
     found = list_runs(folder)
@@ -31,6 +31,8 @@ def runs(
         console.print(f"no runs in {folder}", highlight=False, markup=False)
     else:
         console.print(runs_table(found))
+        for line in old_audits(found):
+            console.print(line, highlight=False, markup=False)
     if index:
         write_text_atomic(folder / "index.html", render_runs(found), errors="replace")
         console.print(f"page: {folder / 'index.html'}", highlight=False, markup=False)

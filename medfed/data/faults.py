@@ -10,7 +10,7 @@ MASK_SIZE = "mask of another size"
 MASK_VALUE = "mask that is not a class map"
 
 REMEDIES: dict[str, str] = {
-    MISSING: "add the file (paths are relative to the manifest) or take the row out",
+    MISSING: "add the file (paths are relative to the manifest, with / between folders) or take the row out",
     UNREADABLE: "export it again as PNG, JPEG or TIFF, 8 or 16 bit",
     NOT_FINITE: "replace these values, or take the row out of the manifest",
     INTENSITY: 'save as 8 or 16 bit, or set data.intensity = "percentiles"',

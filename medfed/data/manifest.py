@@ -90,7 +90,8 @@ def missing_column(path: Path, name: str, names: tuple[str, ...], part: str) -> 
     near = difflib.get_close_matches(name, names, n=1)
     return DataError(
         f'{path}: no column "{name}"; the file has: {", ".join(names)}{hint}; '
-        f'name yours in the scenario under [data.columns]: {part} = "{near[0] if near else "..."}"'
+        f'name yours in the scenario under [data.columns]: {part} = "{near[0] if near else "..."}", '
+        f"in medfed data check by --column {part}={near[0] if near else '...'}"
     )
 
 

@@ -162,6 +162,8 @@ def deciding(finding: Finding) -> str:
     """How many units would decide, for a finding that is open; else empty."""
     if finding.verdict is not Verdict.INCONCLUSIVE or finding.kind == "census":
         return ""
+    if finding.estimate.low is None:
+        return "without an interval nothing is decided"
     if finding.n_to_decide is None:
         return "no number of images would decide it at this value"
     about = "" if finding.kind == "share" else "about "

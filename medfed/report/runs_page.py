@@ -17,6 +17,11 @@ def render_runs(lines: Sequence[RunLine]) -> str:
     return render_page("runs.html.j2", {"lines": lines}, {"address": quote}, {})
 
 
+def old_audits(lines: Sequence[RunLine]) -> list[str]:
+    """What is to be said of every audit that is not of its run as it is now."""
+    return [f"{short(line.folder, 60)}: its audit is of {line.audit_stale}" for line in lines if line.audit_stale]
+
+
 def runs_table(lines: Sequence[RunLine]) -> Table:
     """One row per run; names are shown literally."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -30,5 +35,8 @@ def runs_table(lines: Sequence[RunLine]) -> Table:
             if ends := interval(line.headline):
                 figure.append(f"\n{ends}", style="dim")
         sites = str(line.num_sites) if line.task else DASH
-        table.add_row(Text(short(line.folder, 60)), line.started or DASH, line.state, figure, sites, line.audit or DASH)
+        audit = Text(line.audit or DASH)
+        if line.audit_stale:
+            audit.append("\nold", style="dim")
+        table.add_row(Text(short(line.folder, 60)), line.started or DASH, line.state, figure, sites, audit)
     return table

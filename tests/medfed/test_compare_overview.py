@@ -6,10 +6,12 @@ from urllib.parse import unquote
 
 import pytest
 
+from medfed import __version__
 from medfed.audit.run import audit
 from medfed.cli import COMMANDS, run
 from medfed.compare.overview import list_runs
 from medfed.errors import RunFolderError
+from medfed.params import load_weights, save_weights
 from medfed.report.runs_page import render_runs
 from tests.medfed.audit.small_run import write_small_run
 from tests.medfed.report.html_page import Page
@@ -59,6 +61,23 @@ def test_the_command_lists_and_writes_the_page_only_when_asked(root: Path, capsy
     assert not (root / "index.html").exists()
     assert run(["runs", str(root), "--index"], COMMANDS) == 0
     assert (root / "index.html").is_file()
+
+
+def test_an_audit_of_what_the_run_is_no_longer_is_called_old(root: Path, capsys):
+    report = root / "small" / "audit" / "report.json"
+    text = report.read_text()
+    assert list_runs(root)[1].audit_stale == ""
+    report.write_text(text.replace(f'"version": "{__version__}"', '"version": "0.0.9"'))
+    other = root / "sweep" / "<b> #1 50% & more"
+    weights = load_weights(other / "model.safetensors")
+    save_weights(other / "model.safetensors", {name: value + 1 for name, value in weights.items()})
+    (other / "scenario.toml").write_text((other / "scenario.toml").read_text().replace("seed = 3", "seed = 4"))
+    lines = {line.folder: line.audit_stale for line in list_runs(root)}
+    assert lines["small"] == "another medfed (0.0.9)"
+    assert lines["sweep/<b> #1 50% & more"] == "another model and another scenario"
+    assert run(["runs", str(root)], COMMANDS) == 0
+    assert "small: its audit is of another medfed (0.0.9)" in " ".join(capsys.readouterr().out.split())
+    assert "old: of another medfed (0.0.9)" in render_runs(list_runs(root))
 
 
 def test_a_folder_without_runs_and_no_folder(tmp_path: Path, capsys):

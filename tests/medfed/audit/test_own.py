@@ -94,7 +94,7 @@ def test_a_strategy_that_leaves_parts_at_the_sites_is_not_tested(small_run: Path
 def test_images_of_the_training_are_those_that_the_sites_trained_on(small_run: Path):
     sections = audit(small_run, sections=("performance",), overrides=("performance.training_images=4",)).report.sections
     assert "and on 12 images that it was trained on" in sections[0].tried
-    assert sections[0].tables[-1].title == "The federated model on images of its training"
+    assert sections[0].tables[-1].title.startswith("The federated model on images of its training")
 
 
 def test_a_site_without_test_images_is_named_and_the_others_are_scored(small_run: Path):

@@ -9,9 +9,10 @@ from torch import nn
 from robustness.attacks import PGD
 from robustness.attacks.enforcer import run_attack
 from robustness.attacks.heads import SigmoidHead, SoftmaxHead
+from robustness.attacks.result import AttackResult
 from robustness.attacks.settings import RunSettings
 from robustness.attacks.threat import ThreatModel
-from robustness.attacks.validity import check_validity, valid
+from robustness.attacks.validity import Probe, _monotone, check_validity, valid
 from tests.robustness.attacks.setups import Changed, Linear, inner_images, pneumonia_films, pneumonia_model, predicted
 
 COUNT = 16
@@ -141,3 +142,24 @@ def test_a_measurement_weaker_than_pgd_is_invalid():
         measured=_weak_measurement(),
     )
     assert [finding.name for finding in findings if not finding.holds] == ["measured_not_weaker"]
+
+
+def _probe(fooled: dict[float, int], count: int) -> Probe:
+    """Of each eps, in the part of the measurement's, how many images fall; the first ones do."""
+
+    def run(attack, threat):
+        images, flags = torch.zeros(count, 1, 1, 1), torch.zeros(count)
+        success = torch.arange(count) < fooled[threat.eps]
+        return AttackResult(
+            eligible=flags == 0, clean_success=flags > 0, success=success, adversarial=images, distances=flags,
+            clean_damage=flags, damage=flags, forward_images=0, gradient_images=0, cpu_seconds=0.0, flags={}, left={}
+        )  # fmt: skip
+
+    return Probe(run, ThreatModel(eps=0.1), PGD(), torch.zeros(count, 1, 1, 1))
+
+
+@pytest.mark.parametrize(("lost", "holds"), [(0, True), (2, True), (5, True), (6, False), (20, False)])
+def test_a_few_images_that_only_a_smaller_eps_fools_are_chance(lost, holds):
+    """By hand: the exact interval of 5 of 5 begins at 0.025^(1/5) = 0.478, that of 6 of 6 at 0.541."""
+    finding = _monotone(_probe({0.05: 30, 0.1: 30 - lost, 0.2: 30}, 40))
+    assert (finding.holds, finding.observed) == (holds, pytest.approx(lost / 40))
