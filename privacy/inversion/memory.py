@@ -1,4 +1,4 @@
-"""How much of a batch of restarts fits into memory at once."""
+"""How much memory candidates take, and how many of them fit at once."""
 
 import copy
 
@@ -6,15 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from privacy.inversion.observation import Observation
+from privacy.inversion.schedule import schedule_of
 
 _COPIES = 10
 """Tensors of the size of all activations, and of all weights, that one restart holds while its gradient is taken."""
 
 
 def restarts_at_once(observation: Observation, points: Tensor, max_bytes: int) -> int:
-    """Restarts per call, at least one.
-
-    An estimate: :data:`_COPIES` times the activations of all steps plus the weights.
+    """Restarts per call, at least one: whether even one fits is for the caller to see to (:func:`restart_bytes`).
 
     Args:
         observation: model, image shape and steps.
@@ -23,10 +22,20 @@ def restarts_at_once(observation: Observation, points: Tensor, max_bytes: int) -
     """
     if len(points) == 1:
         return 1
-    values = activations(observation.model, observation.image_shape) * observation.num_examples
-    values += sum(value.numel() for value in observation.weights.values())
-    values *= observation.local_steps
-    return max(1, min(len(points), max_bytes // (_COPIES * points.element_size() * values)))
+    return max(1, min(len(points), max_bytes // restart_bytes(observation, points.element_size())))
+
+
+def restart_bytes(observation: Observation, element_size: int = 4) -> int:
+    """What one restart takes, an estimate: :data:`_COPIES` times the activations of all steps plus the weights.
+
+    Args:
+        observation: model, image shape, images and steps.
+        element_size: bytes of a number.
+    """
+    steps = schedule_of(observation).steps
+    values = activations(observation.model, observation.image_shape) * sum(map(len, steps))
+    values += sum(value.numel() for value in observation.weights.values()) * len(steps)
+    return _COPIES * element_size * values
 
 
 def activations(model: nn.Module, image_shape: tuple[int, ...]) -> int:

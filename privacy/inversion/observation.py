@@ -12,6 +12,7 @@ from medfed.models.entries import parameter_names
 from medfed.training.losses.contract import Loss
 from medfed.training.optimizers import SGD, Optimizer
 from medfed.types import Task, Weights
+from privacy.inversion.batch_norm import fewest_values
 from privacy.inversion.errors import InversionError
 
 Images = Float[Tensor, "batch channel *space"]
@@ -90,7 +91,8 @@ def require_sound(observation: Observation) -> None:
 
     Raises:
         InversionError: weights are missing or do not fit the architecture; a seen entry is unknown, of another shape
-            or not finite; nothing was seen; counts are below 1; labels do not fit.
+            or not finite; nothing was seen; counts are below 1; labels do not fit; a step of one image is too little
+            for BatchNorm.
     """
     own = observation.model.state_dict()
     _require_weights(observation, own)
@@ -109,6 +111,7 @@ def require_sound(observation: Observation) -> None:
         if getattr(observation, field) < 1:
             raise InversionError(f"observation: {field} expected 1 or more; got {getattr(observation, field)}")
     _require_labels(observation)
+    _require_batches(observation)
 
 
 def _require_weights(observation: Observation, own: Mapping[str, Tensor]) -> None:
@@ -142,3 +145,16 @@ def _require_labels(observation: Observation) -> None:
         )
     if int(labels.min()) < 0 or int(labels.max()) >= observation.task.num_classes:
         raise InversionError(f"labels: expected 0..{observation.task.num_classes - 1}; got {int(labels.max())}")
+
+
+def _require_batches(observation: Observation) -> None:
+    """What a site could not have trained like either. The larger batches of a pass come first."""
+    if observation.batch_norm == "frozen":
+        return
+    least, larger = divmod(observation.num_examples, observation.num_batches)
+    alone = least == 1 and observation.local_steps > larger
+    if alone and fewest_values(observation.model, observation.image_shape) == 1:
+        raise InversionError(
+            "observation: a step of one image, of which a BatchNorm layer sees one value per channel; expected 2 "
+            'images or more in every step, or batch_norm "frozen"'
+        )

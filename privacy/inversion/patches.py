@@ -32,7 +32,7 @@ class Spanned(NamedTuple):
 
     Attributes:
         direction: (channel, *space), of length 1; its sign is not known.
-        doubt: the smallest eigenvalue over the second smallest: near 0 where one map alone fits.
+        doubt: the smallest eigenvalue over the second smallest: near 0 where one map alone fits, 1 where several do.
     """
 
     direction: Tensor
@@ -68,9 +68,14 @@ def patch_index(layer: Convolution, shape: tuple[int, ...]) -> Int[Tensor, "posi
 
 
 def spanned(layer: Convolution, shape: tuple[int, ...]) -> bool:
-    """Whether the rows of the weights' gradient can span all patches, and say more of them than there are unknowns."""
-    places, values = patch_index(layer, shape).shape
-    return places <= layer.out_channels and places * (values - places) > torch.Size(shape).numel()
+    """Whether the rows of the weights' gradient can span all patches, and say more of them than there are unknowns.
+
+    Every input value must be in a patch: of one that a stride steps over nothing is said.
+    """
+    index, size = patch_index(layer, shape), torch.Size(shape).numel()
+    places, values = index.shape
+    enough = places <= layer.out_channels and places * (values - places) > size
+    return enough and len(set(index.flatten().tolist()) - {0}) == size
 
 
 def layer_input_direction(
@@ -81,7 +86,7 @@ def layer_input_direction(
     Args:
         layer: one that is :func:`spanned`.
         gradient: by its weights, or anything proportional to it.
-        shape: (channel, *space) of the input. Time grows with the cube of its values, memory with 16 bytes times their
+        shape: (channel, *space) of the input. Time grows with the cube of its values, memory with 24 bytes times their
             square.
     """
     index = patch_index(layer, shape)
@@ -93,10 +98,13 @@ def layer_input_direction(
     for row in index:
         energy.index_put_((row[:, None], row[None]), outside, accumulate=True)
     energy = energy[1:, 1:]
-    factor = torch.linalg.cholesky(energy + _RIDGE * torch.eye(size, dtype=torch.float64))
+    energy.diagonal().add_(_RIDGE)
+    factor = torch.linalg.cholesky(energy)
+    energy.diagonal().sub_(_RIDGE)
     found = torch.randn(size, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for _ in range(_ROUNDS):
         found = torch.linalg.qr(torch.cholesky_solve(found, factor)).Q
     values, vectors = torch.linalg.eigh(found.T @ energy @ found)
     direction = (found @ vectors[:, 0]).reshape(shape)
-    return Spanned(direction, float(values[0].clamp_min(0.0) / values[1].clamp_min(_RIDGE)))
+    least, second = (values.clamp_min(0.0) + _RIDGE).tolist()
+    return Spanned(direction, least / second)

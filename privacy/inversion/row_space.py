@@ -1,29 +1,36 @@
 """What an inner convolution took in, by linear algebra, then the image behind it: for networks that hide contrast."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
+from medfed.models.unet import UNetModule
 from medfed.registry import plugin
 from privacy.inversion.contract import Inversion, Search
 from privacy.inversion.descent import LABEL_STEP
 from privacy.inversion.fields import Count, NonNegative, Positive
 from privacy.inversion.inverting_gradients import InvertingGradients
-from privacy.inversion.layer_inputs import LayerInput, convolutions, network
+from privacy.inversion.layer_inputs import LayerInput, Place, convolutions, network
 from privacy.inversion.local_steps import plain
 from privacy.inversion.observation import Observation
 from privacy.inversion.patches import layer_input_direction, spanned
 from privacy.inversion.priors import total_variation
 from privacy.inversion.pyramid import Pyramid
 from privacy.inversion.terms import Terms
+from privacy.inversion.unet_levels import highest_input
 
 MID = 0.5
 """The intensity about which this project's networks take contrast (:class:`medfed.models.layers.Center`)."""
-STARTS = ((0.0, 0.1), (0.4, 0.1), (-0.4, 0.1), (0.4, 0.02), (-0.4, 0.02))
-"""(brightness from mid-grey, noise) of the starts: grey, bright, dark, and the last two again with less noise."""
+LEVELS = (-0.4, 0.0, 0.4)
+"""Departures from mid-grey that the starts have, in each channel every one: with three channels 27 colours."""
+NOISE = (0.1, 0.02)
+"""Standard deviations of the noise that each of them is tried with."""
+
+EXTREME = 0.01
+"""The share of values that is taken for the darkest, and for the brightest."""
 
 _MOST_DOUBT = 0.01
 _LEAST_VALUES = 0.1
@@ -31,15 +38,23 @@ _LEAST_VALUES = 0.1
 _HIDDEN = 0.01
 _LAST = 0.002
 """The last step size as a share of the first."""
-_PER_CHECK = 20
+_RISE, _GENTLE = 0.2, 0.8
+"""For a U-Net the step size rises over this share of the steps, and to this share: a full first step of all layers of
+the pyramid loses flat dark images. For the classifier, whose images have one channel, that is worse."""
+PER_CHECK = 20
 """Descent steps for each evaluation of the update."""
 
 
 class Target(NamedTuple):
-    """A layer's input as a function of the image, and the direction that it should have."""
+    """A layer's input as a function of the image, and the direction that it should have.
+
+    Attributes:
+        gentle: whether the descent begins with small steps.
+    """
 
     function: LayerInput
     direction: Tensor
+    gentle: bool = False
 
     def distance(self, image: Float[Tensor, "1 channel *space"]) -> Float[Tensor, ""]:
         """1 - cosine."""
@@ -48,35 +63,39 @@ class Target(NamedTuple):
 
 @plugin
 class RowSpace:
-    """Two steps, for one image and one step of plain SGD.
+    """Three steps, for one image and one step of plain SGD.
 
     1. The input of the first convolution with no more positions than output channels is read off its weights' gradient
        (:mod:`.patches`), up to a factor.
-    2. Adam looks for the image that gives this input: 1 - cosine plus total variation, whose weight falls as (1 - t)^4.
+    2. In a U-Net the inputs of higher levels follow from it (:mod:`.unet_levels`), and the highest takes its place.
+    3. Adam looks for the image that gives this input: 1 - cosine plus total variation, whose weight falls as (1 - t)^4.
        Comparing what a layer takes in is far better behaved than comparing gradients, and costs a tenth. The image is a
-       sum of coarse and fine layers (:mod:`.pyramid`); its start is the best of a few that are dark, grey or bright.
+       sum of coarse and fine layers (:mod:`.pyramid`); its start is the best of a few dozen of one colour each.
 
-    What the update does not tell, the contrast, is set so that the image departs from mid-grey by ``reach`` at most.
-    A mask that is not known is fitted to it at the end. Where no layer can be read, there are several images or
-    steps, or the network does not hide contrast, this is ``inverting_gradients``.
+    What the update does not tell, the contrast, is set so that the darkest 1 % of the values lie ``dark`` below
+    mid-grey or the brightest 1 % ``bright`` above it, whichever is less contrast. A mask that is not known is fitted to
+    it at the end. Where no layer can be read, there are several images or steps, or the network does not hide contrast,
+    this is ``inverting_gradients``.
 
     Attributes:
         iterations: evaluations of ``inverting_gradients``, where it is that.
         steps: of Adam, for the image.
-        step: the first step size, in intensity.
+        step: the first step size, in intensity; for a U-Net it is smaller and rises at first.
         total_variation: its weight at the start.
-        reach: the largest departure from mid-grey.
+        dark: see above, in intensity.
+        bright: see above, in intensity.
         mask_iterations: evaluations for a mask that is not known.
-        most_inputs: values that a layer may take in; the memory is about 16 bytes times their square.
+        most_inputs: values that a layer may take in; the memory is about 24 bytes times their square.
     """
 
     precision: ClassVar[Literal["float32", "float64"]] = "float32"
 
     iterations: Count = 1000
-    steps: Count = 800
+    steps: Count = 600
     step: Positive = 0.05
     total_variation: NonNegative = 1.5
-    reach: Positive = 0.42
+    dark: Positive = 0.47
+    bright: Positive = 0.36
     mask_iterations: Count = 60
     most_inputs: Count = 4096
 
@@ -93,7 +112,7 @@ class RowSpace:
             return
         images, labels = search.start(1, generator)
         masks = search.observation.task.kind == "segmentation" and search.observation.labels is None
-        share = self.steps / (self.steps + _PER_CHECK * self.mask_iterations * masks)
+        share = self.steps / (self.steps + PER_CHECK * self.mask_iterations * masks)
         self._descend(search, target, images, labels, share, generator)
         if masks:
             self._fit_mask(search, images, labels, share)
@@ -108,20 +127,21 @@ class RowSpace:
         generator: torch.Generator,
     ) -> None:
         """Adam on the layers of a pyramid; ``images`` is written to at every check."""
-        checks = search.iterations(-(-self.steps // _PER_CHECK))
-        total = checks * _PER_CHECK
+        checks = search.iterations(-(-self.steps // PER_CHECK))
+        total = checks * PER_CHECK
         start, target = _best_start(target, images[0], generator)
         pyramid = Pyramid(start)
         optimizer = torch.optim.Adam(pyramid.layers)
         for done in range(total):
             part = done / total
-            optimizer.param_groups[0]["lr"] = self.step * _LAST**part
+            risen = _GENTLE * min(1.0, (done + 1) / (_RISE * total)) if target.gentle else 1.0
+            optimizer.param_groups[0]["lr"] = self.step * risen * _LAST**part
             image = MID + pyramid.image()
             loss = target.distance(image) + self.total_variation * (1 - part) ** 4 * total_variation(image)
             for layer, gradient in zip(pyramid.layers, torch.autograd.grad(loss, pyramid.layers), strict=True):
                 layer.grad = gradient
             optimizer.step()
-            if (done + 1) % _PER_CHECK == 0:
+            if (done + 1) % PER_CHECK == 0:
                 images[0] = self._scaled(pyramid.image().detach())
                 search.evaluate(images, labels, Terms())
                 search.report(share * (done + 1) / total)
@@ -129,7 +149,9 @@ class RowSpace:
                     return
 
     def _scaled(self, departure: Tensor) -> Tensor:
-        return MID + departure * (self.reach / departure.abs().max().clamp_min(1e-12))
+        below = -departure.quantile(EXTREME).clamp_max(-1e-12)
+        above = departure.quantile(1.0 - EXTREME).clamp_min(1e-12)
+        return MID + departure * torch.minimum(self.dark / below, self.bright / above)
 
     def _fit_mask(self, search: Search, images: Tensor, labels: Tensor, share: float) -> None:
         total = search.iterations(self.mask_iterations)
@@ -148,19 +170,38 @@ def read_target(observation: Observation, most_inputs: int) -> Target | None:
     if not single or not (observation.optimizer is None or plain(observation.optimizer)):
         return None
     model = network(observation)
-    for place in convolutions(model, observation.image_shape):
+    for place in places_to_read(model, observation.image_shape, most_inputs):
         gradient = observation.change.get(f"{place.name}.weight")
-        values = torch.Size(place.shape).numel()
-        if gradient is None or not spanned(place.layer, place.shape):
-            continue
-        if not _LEAST_VALUES * torch.Size(observation.image_shape).numel() <= values <= most_inputs:
-            continue
-        if not _hides_contrast(LayerInput(model, place), observation.image_shape):
+        if gradient is None or not bool(gradient.any()):
             continue
         found = layer_input_direction(place.layer, gradient, place.shape)
         if found.doubt <= _MOST_DOUBT:
-            return Target(LayerInput(model, place), found.direction.flatten().float())
+            return _highest(model, place, found.direction, observation)
     return None
+
+
+def _highest(model: nn.Module, place: Place, direction: Tensor, observation: Observation) -> Target:
+    """What was read, or in a U-Net what follows from it of a higher level."""
+    name, inputs, unet = place.name, direction, isinstance(model, UNetModule)
+    if isinstance(model, UNetModule) and name == f"down.{model.depth}.0":
+        bottom = direction[None] * direction.sum().sign()
+        name, inputs = highest_input(model, {key: -value for key, value in observation.change.items()}, bottom)
+    places = {place.name: place for place in convolutions(model, observation.image_shape)}
+    return Target(LayerInput(model, places[name]), inputs.flatten().float(), gentle=unet)
+
+
+def places_to_read(model: nn.Module, image_shape: tuple[int, ...], most_inputs: int) -> Iterator[Place]:
+    """Layers whose input follows from the gradient of one image, and is worth it, of a network that hides contrast.
+
+    Args:
+        model: one that takes no gradients, see :func:`.layer_inputs.network`.
+        image_shape: (channel, *space).
+        most_inputs: values that a layer may take in.
+    """
+    for place in convolutions(model, image_shape):
+        worth = _LEAST_VALUES * torch.Size(image_shape).numel() <= torch.Size(place.shape).numel() <= most_inputs
+        if worth and spanned(place.layer, place.shape) and _hides_contrast(LayerInput(model, place), image_shape):
+            yield place
 
 
 def same_for_all(attack: Inversion, observations: Iterable[Observation]) -> Inversion:
@@ -182,7 +223,10 @@ def _hides_contrast(function: LayerInput, shape: tuple[int, ...]) -> bool:
 
 def _best_start(target: Target, like: Tensor, generator: torch.Generator) -> tuple[Tensor, Target]:
     """The departure from mid-grey whose layer input is nearest, and the target with the sign that most are near to."""
-    starts = [level + noise * torch.randn(like.shape, generator=generator) for level, noise in STARTS]
+    noise = torch.randn(like.shape, generator=generator)
+    colours = torch.cartesian_prod(*[torch.tensor(LEVELS)] * like.shape[1])
+    colours = colours.reshape(-1, *like.shape[:2], *[1] * (like.ndim - 2))
+    starts = [colour + share * noise for colour in colours for share in NOISE]
     with torch.no_grad():
         distances = torch.stack([target.distance(MID + start) for start in starts])
     if float(distances.mean()) > 1.0:

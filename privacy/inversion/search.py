@@ -159,7 +159,6 @@ class ImageSearch:
         _, points, logits = self._best
         found = [self._checked(points[row].float(), logits[row]) for row in range(len(points))]
         loss, images, labels = min(found, key=lambda entry: entry[0])
-        images, labels = merged(images, labels, self._schedule)
         smallest = float(self._best[0].min())
         if self._trajectory[-1][0] != self._iterations:
             self._trajectory.append((self._iterations, smallest))
@@ -174,7 +173,12 @@ class ImageSearch:
         )
 
     def _checked(self, images: Tensor, logits: Tensor) -> tuple[float, Tensor, Tensor]:
-        """Cosine distance of the simulated change, exact optimizer and hard labels, in float32."""
+        """What is returned of a restart, and the cosine distance of the change that it gives.
+
+        Every pass is simulated on the merged images, in the order that was found for it; with the exact optimizer and
+        hard labels, in float32.
+        """
         labels = self._by_slot(self._labels) if self._labels is not None else logits.argmax(1)
-        objective = Objective(self.observation, labels, torch.float32, smoothing=0.0)
-        return objective.distance(images, logits), images, labels
+        images, labels, rows = merged(images, labels, self._schedule)
+        objective = Objective(self.observation, labels[rows], torch.float32, smoothing=0.0)
+        return objective.distance(images[rows], logits), images, labels

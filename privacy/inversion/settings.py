@@ -17,7 +17,8 @@ class InversionSettings:
         max_seconds: processor seconds at most; None: no limit. The one limit that makes a result depend on a timing;
             the result then says ``stopped = "seconds"``.
         goal: stop when the distance is this small, in the attack's own loss.
-        max_bytes: memory for activations; restarts beyond it run one group after the other.
+        max_bytes: memory for activations; restarts beyond it run one group after the other, and one is always tried
+            (:func:`privacy.inversion.memory.restart_bytes` estimates what it takes).
         compile: pass the gradient through torch.compile, which needs a C++ compiler and takes seconds to minutes; the
             last digits may differ.
     """

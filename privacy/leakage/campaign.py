@@ -52,6 +52,7 @@ class Attacked:
         full: everything that there is to know of it.
         shown: what the attacker saw.
         measured: images that are looked for, and decoys.
+        tried: what the attack came to on it (:func:`privacy.inversion.row_space.same_for_all`).
         trial: the outcome.
     """
 
@@ -59,6 +60,7 @@ class Attacked:
     full: Observation
     shown: Shown
     measured: Measured
+    tried: Inversion
     trial: Trial
 
 
@@ -110,7 +112,7 @@ def prepare(context: AuditContext, bounds: Bounds, number: int, site: str, used:
     targets = pick_targets(truth, bounds.targets, used, generator)
     if not targets:
         return None
-    decoys = decoys_of(data, truth, transforms_of(scenario), _MOST_DECOYS, generator)
+    decoys = decoys_of(data, truth, transforms_of(scenario), _MOST_DECOYS, generator, bounds.decoys)
     full = observe(scenario, recorded, truth, data)
     shown = within_reach(bounds.knowledge.restrict(full), scenario, bounds.slots, bounds.most_steps)
     return recorded, full, shown, Measured(truth, targets, decoys, bounds.decoys)
@@ -127,9 +129,9 @@ def attack_ready(
     """Attack one message; ``progress`` and ``stop`` as in :func:`privacy.inversion.engine.run_inversion`."""
     recorded, full, shown, measured = ready
     generator = context.numpy_generator("gradient_inversion", "line-ups", recorded.round, recorded.site)
-    settings = _settings(context, bounds)
+    settings = settings_of(context, bounds)
     trial = attack_message(shown.observation, measured, attack, settings, generator, progress, stop)
-    return Attacked(recorded, full, shown, measured, trial)
+    return Attacked(recorded, full, shown, measured, same_for_all(attack, [shown.observation]), trial)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,8 +150,13 @@ def control_trials(
     progress: Progress | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> list[Control]:
-    """The same attack on undefended updates of one image each: of those measured, one message after the other."""
-    attack = same_for_all(attack, (message.shown.observation for message in attacked))
+    """The same attack on undefended updates of one image each: of those measured, one message after the other.
+
+    What the attack came to on any of the messages is what is tried here: that single images are solved by algebra says
+    nothing of updates on which only a descent was tried. An attack that ``stop`` cut short says nothing of what the
+    attack can do: it is left out, and is the last.
+    """
+    attack = next((message.tried for message in attacked if message.tried != attack), attack)
     found = []
     for position, (message, index) in enumerate(_in_turn(attacked, bounds.control_images)):
         context.progress("rebuilding images of the control", 1.0 - 1.0 / (2 + position))
@@ -157,12 +164,15 @@ def control_trials(
         measured = Measured(one, (0,), message.measured.decoys, bounds.decoys)
         generator = context.numpy_generator("gradient_inversion", "control", position)
         seen = bounds.knowledge.restrict(seen)
-        settings = _settings(context, bounds)
-        found.append(Control(message, attack_message(seen, measured, attack, settings, generator, progress, stop)))
+        trial = attack_message(seen, measured, attack, settings_of(context, bounds), generator, progress, stop)
+        if trial.found.stopped == "asked":
+            break
+        found.append(Control(message, trial))
     return found
 
 
-def _settings(context: AuditContext, bounds: Bounds) -> InversionSettings:
+def settings_of(context: AuditContext, bounds: Bounds) -> InversionSettings:
+    """Of every attack of an audit."""
     return InversionSettings(seed=context.seed, max_iterations=bounds.max_iterations)
 
 

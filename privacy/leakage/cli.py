@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from privacy.leakage.default import ATTACK
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -23,9 +25,10 @@ def attack(
     steps: Annotated[int, typer.Option(min=1, help="Most local steps that are simulated.")] = 20,
     iterations: Annotated[int, typer.Option(min=1, help="Of the attack.")] = 1000,
     control: Annotated[int, typer.Option(min=1, help="Undefended updates of one image, to see what it can do.")] = 2,
-    name: Annotated[str, typer.Option("--attack", help="Which (medfed list inversions).")] = "inverting_gradients",
+    name: Annotated[str, typer.Option("--attack", help="Which (medfed list inversions).")] = ATTACK,
     labels: Annotated[bool, typer.Option("--labels", help="Tell the attacker the classes or masks.")] = False,
     statistics: Annotated[bool, typer.Option(help="Let the attacker see running statistics that travelled.")] = True,
+    class_counts: Annotated[bool, typer.Option(help="Let it know the site's classes, for a balanced loss.")] = True,
     seed: Annotated[int | None, typer.Option(help="Of the attack; default: the scenario's.")] = None,
 ) -> None:
     """Look for the images behind a recorded update, and write truth and result to RUN/audit/inversion.
@@ -48,7 +51,7 @@ def attack(
         decoys=99,
         control_images=control,
         max_iterations=iterations,
-        knowledge=Knowledge(labels=labels, masks=labels, batch_norm_statistics=statistics),
+        knowledge=Knowledge(labels=labels, masks=labels, batch_norm_statistics=statistics, class_counts=class_counts),
     )
     console = Console()
     columns = (
@@ -106,9 +109,14 @@ def _show(console: "Console", found: "Outcome") -> None:
         f"cosine distance {trial.found.loss:.4f}; stopped: {trial.found.stopped}",
         *(f"note: {line}" for line in message.shown.unlike),
     ]
+    if message.shown.untold:
+        lines.append("note: --labels is of no use here: only a part of the images is looked for")
     for control in found.controls:
         (score,) = control.trial.scores
         lines.append(f"control, one undefended image: {score.psnr:.2f} dB, place {score.rank or '-'}")
+    before = found.before_noise
+    if before is not None and before.trial is not None and before.trial is not trial:
+        lines.append(f"control, the same update before noise: {before.trial.mean_psnr:.2f} dB")
     lines.append(f"written to {found.folder}")
     for line in lines:
         console.print(line, highlight=False, markup=False)

@@ -10,6 +10,7 @@ from torch import nn
 from medfed.models.entries import freeze_batch_norm
 from medfed.params import set_weights
 from medfed.types import Weights
+from privacy.inversion.batch_norm import fewest_values
 from privacy.inversion.observation import Observation, of_gradient
 from privacy.leakage.truth import Truth
 
@@ -17,8 +18,11 @@ from privacy.leakage.truth import Truth
 def undefended(full: Observation, truth: Truth, index: int) -> tuple[Observation, Truth]:
     """The gradient of one image of ``truth`` at the weights of ``full``, as an attacker would see it, and that image.
 
-    No noise, no clipping, no rounding, no further images or steps; the scenario's loss and architecture.
+    No noise, no clipping, no rounding, no further images or steps; the scenario's loss and architecture. Where
+    BatchNorm sees one value per channel of an image, it has its running statistics: one image alone has none.
     """
+    if full.batch_norm == "train" and fewest_values(full.model, full.image_shape) == 1:
+        full = full.replace(batch_norm="frozen")
     one = Truth(
         truth.images[index : index + 1],
         truth.labels[index : index + 1],

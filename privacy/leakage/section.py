@@ -5,21 +5,31 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from medfed.audit.contract import AuditContext, NotTestedError
-from medfed.audit.results import Finding, PositiveControl, Sample, SectionResult, census, share
+from medfed.audit.results import Finding, Sample, SectionResult, census, share
 from medfed.audit.verdicts import Verdict
-from medfed.registry import plugin
+from medfed.registry import build, plugin
 from medfed.section import plugin_field
 from privacy.inversion.contract import Inversion
 from privacy.inversion.errors import InversionError
-from privacy.inversion.row_space import RowSpace
 from privacy.inversion.threat import Knowledge
 from privacy.leakage.campaign import Attacked, Bounds, attack_messages, control_trials
+from privacy.leakage.default import ATTACK
 from privacy.leakage.observed import noised
 from privacy.leakage.recorded import UnmaskedError
+from privacy.leakage.same_setting import same_setting_trials
+from privacy.leakage.section_controls import NAMED, positive_control, same_setting_strength, why_open
 from privacy.leakage.section_findings import left_open, statistics_findings
-from privacy.leakage.section_tables import bare_table, control_table, statistics_table, threat_table, trials_table
+from privacy.leakage.section_tables import (
+    bare_table,
+    control_table,
+    same_setting_table,
+    statistics_table,
+    threat_table,
+    trials_table,
+)
+from privacy.leakage.strength import Goal
 from privacy.leakage.trial import Trial
-from privacy.measures.identification import luck, named
+from privacy.measures.identification import named
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
@@ -34,9 +44,10 @@ class GradientInversion:
         max_named: share of patients that may be named from a line-up; by chance it is 1 / (decoys + 1).
         max_rebuilt: share of images that may be rebuilt.
         rebuilt_db: PSNR from which an image counts as rebuilt.
-        control_db: mean PSNR that the attack must reach on undefended updates of one image.
+        control_db: median PSNR that the attack must reach on both controls: undefended updates of one image, and the
+            recorded updates without their noise.
         control_named: share of the patients there that it must name instead, if ``naming_suffices``.
-        naming_suffices: where the control names patients, more than by luck, but does not reach its PSNR, judge whether
+        naming_suffices: where a control names patients, more than by luck, but does not reach its PSNR, judge whether
             patients are named, and no longer whether images are rebuilt. A blurred image can name a patient.
         updates: recorded updates that are attacked, drawn by the seed.
         targets: images of each update that are measured, one of a patient.
@@ -48,6 +59,7 @@ class GradientInversion:
         max_iterations: of the attack, for each update.
         labels: tell the attacker the classes of the images.
         batch_norm_statistics: let the attacker see running statistics, where they travel.
+        class_counts: let the attacker know how many images of each class a site holds, for a loss that is "balanced".
     """
 
     title: ClassVar[str] = "Rebuilding images from updates"
@@ -68,6 +80,7 @@ class GradientInversion:
     max_iterations: Count = 500
     labels: bool = False
     batch_norm_statistics: bool = True
+    class_counts: bool = True
 
     @property
     def bounds(self) -> Bounds:
@@ -80,26 +93,30 @@ class GradientInversion:
             control_images=self.control_images,
             max_iterations=self.max_iterations,
             knowledge=Knowledge(
-                labels=self.labels, masks=self.labels, batch_norm_statistics=self.batch_norm_statistics
+                labels=self.labels,
+                masks=self.labels,
+                batch_norm_statistics=self.batch_norm_statistics,
+                class_counts=self.class_counts,
             ),
         )
 
     def __call__(self, context: AuditContext) -> SectionResult:
         """Attack the messages, then the control."""
-        attack: Inversion = self.inversion or RowSpace()
+        attack: Inversion = self.inversion or build("inversion", {"name": ATTACK})
         try:
             attacked = attack_messages(context, self.bounds, attack, self.updates)
             controls = control_trials(context, self.bounds, attack, attacked)
+            settings = same_setting_trials(context, self.bounds, attacked)
         except InversionError as reason:
             raise NotTestedError(f"no attack can serve these updates: {reason}") from reason
         except UnmaskedError as leak:
             return _unmasked(leak)
         trials = [message.trial for message in attacked]
         measured = sum(len(trial.scores) for trial in trials)
-        control = self._control([control.trial for control in controls])
-        in_part = not all(message.shown.whole for message in attacked)
-        findings = tuple(left_open(f) if in_part else f for f in self._findings(trials))
-        unjudged = [finding for finding in findings if _beyond(control, finding)]
+        control = positive_control([control.trial for control in controls], self.goal)
+        same = same_setting_strength(settings, self.goal)
+        by_naming = control.metric == NAMED or bool(same and same.by_naming and same.holds)
+        findings, unjudged = _judged(self._findings(trials), why_open(attacked, settings, same), by_naming)
         return SectionResult(
             tried=f"An attacker who sees what the server sees, the weights and the updates of single sites, looked for "
             f"images in {len(attacked)} recorded updates; {measured} images that took part, no two of one patient, "
@@ -108,14 +125,15 @@ class GradientInversion:
             "fewer steps, smaller batches or more computation make rebuilding easier.",
             remedy="Train with more images and steps between updates, or with differential privacy at the sites "
             "(privacy.mechanism); keep BatchNorm statistics at the sites (federation.batch_norm).",
-            findings=(*(f for f in findings if f not in unjudged), *statistics_findings(context.scenario, attacked)),
+            findings=(*findings, *statistics_findings(context.scenario, attacked)),
             positive_control=control,
             tables=(
                 trials_table(attacked, self.rebuilt_db),
                 control_table(controls),
+                same_setting_table(settings),
                 *statistics_table(attacked),
                 *(bare_table(attacked) if noised(context.scenario) else ()),
-                threat_table(attacked, self.bounds.knowledge),
+                threat_table(attacked, self.bounds.knowledge, attack),
             ),
             not_tested=(*(_UNJUDGED + finding.what for finding in unjudged), *_not_tested(attacked, trials)),
             samples=tuple(_samples(context, attacked)),
@@ -144,33 +162,27 @@ class GradientInversion:
         )
         return told, rebuilt
 
-    def _control(self, trials: list[Trial]) -> PositiveControl:
-        """By PSNR; or by naming, where that is to suffice and PSNR does not."""
-        decibels = sum(trial.mean_psnr for trial in trials) / len(trials)
-        ranks = [rank for trial in trials for rank in trial.ranks]
-        told = sum(rank == 1 for rank in ranks) / len(ranks) if ranks else 0.0
-        shortest = 1 + min((trial.num_decoys for trial in trials if trial.ranks), default=0)
-        by_naming = self.naming_suffices and decibels < self.control_db and luck(ranks, shortest) <= _MOST_LUCK
-        return PositiveControl(
-            description=f"The same attack on {len(trials)} undefended updates of one step on one image each, of the "
-            f"same model and patients: {decibels:.1f} dB, {told:.0%} named. An attack that fails here is too weak to "
-            "say anything by failing elsewhere.",
-            metric=_NAMED if by_naming else "mean PSNR in dB",
-            expected=self.control_named if by_naming else self.control_db,
-            observed=told if by_naming else decibels,
-        )
+    @property
+    def goal(self) -> Goal:
+        """What the attack must reach on both controls."""
+        return Goal(self.control_db, self.control_named, self.naming_suffices)
 
 
-_NAMED = "share of patients named"
-_MOST_LUCK = 0.01
 _REBUILT = "Images rebuilt"
 _UNJUDGED = "as the control did not reach its PSNR: "
 
 
-def _beyond(control: PositiveControl, finding: Finding) -> bool:
-    """Whether a control by naming says nothing of a finding about images; one that was found stays found."""
-    about_images = finding.what.startswith(_REBUILT) and finding.verdict is not Verdict.FAIL
-    return control.metric == _NAMED and about_images
+def _judged(findings: tuple[Finding, ...], why: str | None, by_naming: bool) -> tuple[list[Finding], list[Finding]]:
+    """Findings as far as the controls allow, and those that they say nothing of; one that was found stays found.
+
+    Args:
+        findings: on the updates.
+        why: nothing may be cleared; None: something may.
+        by_naming: a control succeeded by naming alone, which says nothing of a finding about images.
+    """
+    beyond = [f for f in findings if by_naming and f.what.startswith(_REBUILT) and f.verdict is not Verdict.FAIL]
+    judged = [f for f in findings if f not in beyond]
+    return [left_open(finding, why) for finding in judged] if why else judged, beyond
 
 
 def _unmasked(leak: UnmaskedError) -> SectionResult:
@@ -200,9 +212,16 @@ def _not_tested(attacked: list[Attacked], trials: list[Trial]) -> list[str]:
         said.append(
             f"whether {partial} of the {len(attacked)} updates give more to an attacker who simulates all their images "
             "and steps: that costs too much here, so that each was taken for the direction of one step on fewer images "
-            "(slots, most_steps)"
+            "(slots, most_steps, memory)"
         )
+    if any(message.shown.untold for message in attacked):
+        said.append("what an attacker who knows classes or masks gets out of them: nobody knows whose they would be")
     said += sorted({line for message in attacked for line in message.shown.unlike})
+    if any(message.measured.decoys.from_test for message in attacked):
+        said.append(
+            "line-ups of training and validation images alone: there are too few, and the test images among them may "
+            "be of another draw, which makes the right one easier to tell"
+        )
     if not any(trial.ranks for trial in trials):
         said.append("whether a patient would be named: the sites hold no images that took no part, so no decoys")
     return [*said, "a server that sends weights made to give images away", "several rounds attacked together"]

@@ -9,17 +9,21 @@ from privacy.leakage.observed import noised
 from privacy.leakage.statistics import batch_means, told_buffers
 
 
-def left_open(finding: Finding) -> Finding:
-    """A finding on updates of which only some images were looked for: it may fail, and it clears nobody.
+def left_open(finding: Finding, why: str) -> Finding:
+    """A finding that may fail and clears nobody: only some images were looked for, or the attack is too weak.
 
     Who was not looked for cannot be named, so that the share is small whatever the update gives away. The interval is
     that of the images measured and says nothing of this; it is left out, and nothing is decided.
+
+    Args:
+        finding: on the updates.
+        why: it clears nobody.
     """
     if finding.verdict is Verdict.FAIL:
         return finding
     open_estimate = Estimate(value=finding.estimate.value, low=None, high=None, n=finding.estimate.n)
     return Finding(
-        what=f"{finding.what}; only a part of the images was looked for",
+        what=f"{finding.what}; {why}",
         estimate=open_estimate,
         threshold=finding.threshold,
         direction=finding.direction,

@@ -5,8 +5,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from medfed.audit.results import Cell, Table
+from medfed.registry import name_of
+from privacy.inversion.contract import Inversion
 from privacy.inversion.threat import Knowledge
 from privacy.leakage.campaign import Attacked, Control
+from privacy.leakage.same_setting import SameSetting
 from privacy.leakage.statistics import batch_means, relative_error, told_buffers, true_batch_means
 from privacy.measures.identification import named
 
@@ -69,6 +72,21 @@ def control_table(controls: Sequence[Control]) -> Table:
     return Table(title="The control: one undefended step on one image", columns=columns, rows=tuple(rows))
 
 
+def same_setting_table(settings: Sequence[SameSetting]) -> Table:
+    """A row for each attacked update: what came of it before noise, or why that was not asked."""
+    rows: list[tuple[Cell, ...]] = []
+    for setting in settings:
+        recorded, trial = setting.message.recorded, setting.trial
+        where = (f"{recorded.round}, {recorded.site}", len(setting.message.measured.truth), recorded.num_steps)
+        if trial is None:
+            rows.append((*where, setting.what, None, None))
+        else:
+            figures = round(trial.mean_psnr, 2), named(trial.ranks) if trial.ranks else None
+            rows.append((*where, setting.what, *figures))
+    columns = ("Round and site", "Images in it", "Steps", "What was attacked", "PSNR, mean (dB)", "Named")
+    return Table(title="The control in the same setting: the updates without noise", columns=columns, rows=tuple(rows))
+
+
 def statistics_table(attacked: Sequence[Attacked]) -> Iterator[Table]:
     """How exactly running statistics give the mean of a batch away; no table where they do not."""
     rows = []
@@ -97,15 +115,37 @@ def bare_table(attacked: Sequence[Attacked]) -> Iterator[Table]:
         yield Table(title="What has no noise in a noised update", columns=columns, rows=tuple(rows))
 
 
-def threat_table(attacked: Sequence[Attacked], knowledge: Knowledge) -> Table:
-    """What was granted to the attacker."""
+def threat_table(attacked: Sequence[Attacked], knowledge: Knowledge, attack: Inversion) -> Table:
+    """What was granted to the attacker, what of it was of use, and what of the training the attack leaves out."""
     whole = sum(message.shown.whole for message in attacked)
+    unlike = sorted({line for message in attacked for line in message.shown.unlike})
     rows: list[tuple[Cell, ...]] = [
+        ("Attack", _came_to(attacked, attack)),
         ("Sees", "the global weights, and the updates of single sites"),
         ("Knows the scenario", "architecture, loss, optimizer, learning rate"),
         ("Knows how many images and steps", "yes"),
-        ("Knows the classes or masks", "yes" if knowledge.labels else "no"),
+        ("Knows the classes or masks", _told(attacked)),
+        ("Knows how many images of each class a site holds", "yes" if knowledge.class_counts else "no"),
         ("Sees running statistics, if they travel", "yes" if knowledge.batch_norm_statistics else "no"),
         ("Updates whose images and steps were all simulated", f"{whole} of {len(attacked)}"),
+        *(("Does not model", line) for line in unlike),
     ]
     return Table(title="The attacker", columns=("What", "Value"), rows=tuple(rows))
+
+
+def _came_to(attacked: Sequence[Attacked], attack: Inversion) -> str:
+    """Its name, and what it was in its place where it could not serve."""
+    name, other = name_of("inversion", attack), [message.tried for message in attacked if message.tried != attack]
+    if not other:
+        return name
+    where = f"on {len(other)} of {len(attacked)} updates and on the control"
+    return f"{name}, which is {name_of('inversion', other[0])} {where}"
+
+
+def _told(attacked: Sequence[Attacked]) -> str:
+    """As it was, not as it was asked for: labels go with images, and not all images may have been looked for."""
+    told = sum(message.shown.observation.labels is not None for message in attacked)
+    if told == len(attacked):
+        return "yes"
+    granted = any(message.shown.untold for message in attacked)
+    return f"of {told} of {len(attacked)} updates; of no use where only a part is looked for" if granted else "no"

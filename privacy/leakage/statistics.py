@@ -34,7 +34,10 @@ def batch_means(model: nn.Module, weights: Weights, change: Weights) -> Weights:
 
 
 def true_batch_means(model: nn.Module, weights: Weights, images: Float[Tensor, "batch channel *space"]) -> Weights:
-    """Layer -> mean of what enters each BatchNorm layer when ``images`` are a batch of training; changes ``model``."""
+    """Layer -> mean of what enters each BatchNorm layer when ``images`` are a batch of training; changes ``model``.
+
+    Every image is shown twice, which changes no mean and no variance, and leaves two values where there was one.
+    """
     set_weights(model, weights)
     model.train()
     found: dict[str, Tensor] = {}
@@ -49,7 +52,7 @@ def true_batch_means(model: nn.Module, weights: Weights, images: Float[Tensor, "
     ]
     try:
         with torch.no_grad():
-            model(images)
+            model(torch.cat([images, images]))
     finally:
         for hook in hooks:
             hook.remove()

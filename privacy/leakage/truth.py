@@ -92,10 +92,11 @@ def transforms_of(scenario: Scenario) -> tuple[Transform, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Decoys:
-    """Images of the same site that took no part, and of whom."""
+    """Images of the same site that took no part, and of whom; ``from_test`` of them are test images."""
 
     images: Images
     patients: tuple[str, ...]
+    from_test: int = 0
 
     def draw(self, number: int, generator: np.random.Generator) -> Images:
         """At most ``number`` of them, without a repeat."""
@@ -104,23 +105,35 @@ class Decoys:
 
 
 def decoys_of(
-    data: SiteData, truth: Truth, transforms: tuple[Transform, ...], limit: int, generator: np.random.Generator
+    data: SiteData,
+    truth: Truth,
+    transforms: tuple[Transform, ...],
+    limit: int,
+    generator: np.random.Generator,
+    enough: int = 0,
 ) -> Decoys:
     """At most ``limit`` images of the site, one of a patient, of patients of whom nothing was trained on.
 
-    They are transformed at random as the true images were: without a leak nothing tells them apart.
+    They are of the site's training and validation images. Test images are often of another draw, and would be told
+    apart by that: they only fill up to ``enough``. None is, pixel by pixel, an image that took part (the same film
+    under two names): nobody could tell the two apart, and no attack would ever name the right one. They are transformed
+    at random as the true images were: without a leak nothing tells them apart.
     """
+    took_part = {data.train.images[row].tobytes() for row in truth.rows}
     spared = np.setdiff1d(np.arange(len(data.train)), truth.positions)
-    pools: list[tuple[ImageSet, NDArray[np.int64]]] = [(data.train, spared)]
-    pools += [(part, np.arange(len(part))) for part in (data.val, data.test)]
     seen = set(truth.patients)
     chosen: list[tuple[ImageSet, int]] = []
-    candidates = [(part, int(position)) for part, positions in pools for position in positions]
-    for index in generator.permutation(len(candidates)):
-        part, position = candidates[index]
-        if len(chosen) < limit and part.patients[position] not in seen:
-            seen.add(part.patients[position])
-            chosen.append((part, position))
+    for most, pools in (
+        (limit, [(data.train, spared), (data.val, np.arange(len(data.val)))]),
+        (min(limit, enough), [(data.test, np.arange(len(data.test)))]),
+    ):
+        candidates = [(part, int(position)) for part, positions in pools for position in positions]
+        for index in generator.permutation(len(candidates)):
+            part, position = candidates[index]
+            fresh = part.patients[position] not in seen
+            if len(chosen) < most and fresh and part.images[part.rows[position]].tobytes() not in took_part:
+                seen.add(part.patients[position])
+                chosen.append((part, position))
     noise = torch.Generator().manual_seed(int(generator.integers(2**63)))
     images = []
     for part, position in chosen:
@@ -129,4 +142,5 @@ def decoys_of(
             image, target = transform(image, target, noise)
         images.append(image)
     empty = torch.zeros(0, *truth.images.shape[1:])
-    return Decoys(torch.cat([empty, *images]), tuple(part.patients[position] for part, position in chosen))
+    patients = tuple(part.patients[position] for part, position in chosen)
+    return Decoys(torch.cat([empty, *images]), patients, sum(part is data.test for part, _ in chosen))

@@ -18,19 +18,18 @@ from torch import nn
 
 from medfed.audit.contract import AuditContext
 from medfed.data.dataset import image_set
-from medfed.files import file_name
 from medfed.models.initial import initial_model
-from medfed.params import difference, get_weights, load_metadata, load_weights, set_weights
+from medfed.params import difference, get_weights, set_weights
 from medfed.training.heads import class_logits
 from medfed.training.local import train_local
 from medfed.training.predictions import logits_in_batches
 from medfed.types import ImageSet, Weights
+from privacy.leakage.recorded import read_recorded, recorded_messages
 
 Shares = Float64[ndarray, "update class"]
 Movements = Float64[ndarray, "update class"]
 Rows = Int64[ndarray, " image"]
 
-_GLOBAL = "global.weights.safetensors"
 _RIDGE = 1e-6
 """Of the movements' own scale: keeps the fit defined where two classes move alike."""
 
@@ -73,24 +72,24 @@ def guesses(context: AuditContext, own: ImageSet, num_draws: int) -> Iterator[Gu
         context: of the audit; a classification.
         own: the attacker's images.
         num_draws: updates that the attacker trains himself, for each recorded round.
+
+    Raises:
+        LeakageError: an update or its global weights are missing, masked, or of another architecture.
     """
-    folder, scenario = context.folder / "recorded", context.scenario
-    honest = [site for site in scenario.training_sites if site not in scenario.malicious_sites]
-    for number in sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit()):
-        paths = {site: folder / str(number) / f"{file_name(site)}.safetensors" for site in honest}
-        paths = {site: path for site, path in paths.items() if path.exists()}
-        if not paths:
+    scenario, model = context.scenario, initial_model(context.scenario)
+    honest = set(scenario.training_sites) - set(scenario.malicious_sites)
+    maps: dict[tuple[int, int], tuple[Movements, Shares]] = {}
+    for number, site in recorded_messages(context.folder):
+        if site not in honest:
             continue
-        model = initial_model(scenario)
-        set_weights(model, load_weights(folder / str(number) / _GLOBAL))
-        maps: dict[int, tuple[Movements, Shares]] = {}
-        for site, path in paths.items():
-            steps = int(load_metadata(path)["num_steps"])
-            if steps not in maps:
-                maps[steps] = _own_updates(context, model, own, number, num_draws, steps)
-            movement = _movement(model, load_weights(path), own)
-            guessed = fit_shares(*maps[steps], movement[None])[0]
-            yield Guess(number, site, guessed, _shares(context, context.site(site).train.rows))
+        recorded = read_recorded(context.folder, scenario, number, site)
+        set_weights(model, recorded.weights)
+        kind = number, recorded.num_steps
+        if kind not in maps:
+            maps[kind] = _own_updates(context, model, own, number, num_draws, recorded.num_steps)
+        movement = _movement(model, recorded.change, own)
+        guessed = fit_shares(*maps[kind], movement[None])[0]
+        yield Guess(number, site, guessed, _shares(context, context.site(site).train.rows))
 
 
 def _own_updates(

@@ -5,6 +5,7 @@ import numpy as np
 from medfed.audit.contract import AuditContext, NotTestedError
 from medfed.audit.results import Cell, Table
 from medfed.data.dataset import pool
+from privacy.leakage.recorded import LeakageError
 from privacy.membership.label_balance import guesses
 from privacy.membership.pool import subset
 
@@ -16,14 +17,17 @@ def label_shares(context: AuditContext, num_draws: int) -> Table:
     """Shares of labels as read from every recorded update, beside the true ones and beside knowing nothing.
 
     Raises:
-        NotTestedError: the run recorded nothing, or there are no labels.
+        NotTestedError: the run recorded nothing, or nothing that can be read by itself; or there are no labels.
     """
     if context.task.kind != "classification":
         raise NotTestedError("of images with masks, not asked")
     own = pool([context.site(name) for name in context.sites]).test
     chosen = np.zeros(len(own), dtype=bool)
     chosen[context.numpy_generator("membership", "own images").permutation(len(own))[:OWN_IMAGES]] = True
-    found = list(guesses(context, subset(own, chosen), num_draws))
+    try:
+        found = list(guesses(context, subset(own, chosen), num_draws))
+    except LeakageError as reason:
+        raise NotTestedError(str(reason)) from reason
     if not found:
         raise NotTestedError("the run recorded no updates; set record.rounds, such as [1, -1], and run it again")
     middle = np.mean([guess.true for guess in found], axis=0)

@@ -17,7 +17,7 @@ import torch
 
 from medfed.errors import DataError
 from simulations.benchmarks.leakage.case import Limits, run
-from simulations.benchmarks.leakage.figures import CONTROL_NAMED, Leak, control_of, leak
+from simulations.benchmarks.leakage.figures import CONTROL, Leak, control_of, leak
 from simulations.benchmarks.leakage.page import defences_table, estimate, grid_table
 from simulations.benchmarks.leakage.plan import DEFENCES, NETS, Cell, defended, full, small
 from simulations.benchmarks.leakage.store import Store
@@ -58,7 +58,7 @@ def rows(leaks: dict[Cell, Leak]) -> list[Row]:
     """PSNR and naming of every cell; a goal where the attack must succeed: on one image and step, undefended."""
     found = []
     for cell, each in leaks.items():
-        goal = CONTROL_NAMED if cell == control_of(cell) else None
+        goal = CONTROL.named if cell == control_of(cell) else None
         found.append(Row(f"{label(cell)}: PSNR", each.psnr.value or 0.0, None, "dB", "higher", None, NO_PEER))
         found.append(Row(f"{label(cell)}: named", each.named.value or 0.0, None, "1", "higher", goal, NO_PEER))
     return found

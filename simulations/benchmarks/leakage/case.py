@@ -33,6 +33,9 @@ SLOTS, MOST_STEPS, DECOYS = 8, 20, 99
 """Most images and steps that are simulated; beyond, an update is taken for the direction of a step on so many images.
 Line-ups are of a hundred."""
 
+_LINE_UPS = "training and validation images first"
+"""Figures of other line-ups are not taken for these."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -63,7 +66,8 @@ def run(cell: Cell, limits: Limits, model: Path | None) -> dict[str, Any]:
 
     Returns:
         Figures of every measured image, as they are kept: ``images`` (one entry each), ``messages``, ``whole``
-        (messages whose whole training was simulated), ``labels`` (share of classes named rightly), ``cpu_seconds``.
+        (messages whose whole training was simulated), ``people`` (in the shortest line-up), ``labels`` (share of
+        classes named rightly), ``cpu_seconds``.
     """
     scenario, dataset = check_inputs(cell.scenario().replace(seed=limits.seed))
     weights = load_weights(model) if model is not None else initial_weights(scenario)
@@ -89,6 +93,7 @@ def run(cell: Cell, limits: Limits, model: Path | None) -> dict[str, Any]:
         "images": images,
         "messages": len(trials),
         "whole": sum(whole for _, whole in trials),
+        "people": 1 + min((trial.num_decoys for trial, _ in trials), default=0),
         "labels": float(np.mean(labels)) if labels else None,
         "distance": float(np.mean([trial.found.loss for trial, _ in trials])),
         "cpu_seconds": time.process_time() - started,
@@ -119,7 +124,7 @@ def _held(data: SiteData, cell: Cell, seed: int) -> SiteData:
 def _message(folder: Path, scenario: Scenario, data: SiteData, number: int) -> _Message:
     recorded = read_recorded(folder, scenario, number, data.site)
     truth = truth_of(scenario, recorded, data)
-    decoys = decoys_of(data, truth, (), 1000, numpy_generator(scenario.seed, "decoys", number, data.site))
+    decoys = decoys_of(data, truth, (), 1000, numpy_generator(scenario.seed, "decoys", number, data.site), DECOYS)
     return _Message(observe(scenario, recorded, truth, data), truth, decoys)
 
 
@@ -159,4 +164,4 @@ def _shown(full: Observation, scenario: Scenario, attacker: Attacker, *, summed:
 
 def key(cell: Cell, limits: Limits) -> dict[str, Any]:
     """What a finished cell is known by."""
-    return {"cell": asdict(cell), "limits": asdict(limits)}
+    return {"cell": asdict(cell), "limits": asdict(limits), "line_ups": _LINE_UPS}

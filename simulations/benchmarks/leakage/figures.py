@@ -9,10 +9,11 @@ from scipy import stats
 
 from medfed.audit.results import share
 from medfed.results import Estimate
+from privacy.leakage.strength import Goal, Strength, strength
 from simulations.benchmarks.leakage.plan import Cell
 
-CONTROL_DB, CONTROL_NAMED = 25.0, 0.9
-"""An attacker who reaches neither on undefended updates of one image is too weak to clear anything."""
+CONTROL = Goal(decibels=25.0, named=0.9)
+"""An attacker who does not reach this on undefended updates of one image is too weak to clear anything."""
 
 Result = Mapping[str, Any]
 
@@ -28,6 +29,7 @@ class Leak:
         ssim: mean; None where images are too small.
         named: share of patients named from a line-up, exact interval; n counts images, no two of a patient.
         labels: share of classes named rightly; None where that was not asked.
+        strength: whether it would do as a control.
         whole: whether all images and steps were simulated in every message.
         messages: attacked.
     """
@@ -38,6 +40,7 @@ class Leak:
     ssim: float | None
     named: Estimate
     labels: float | None
+    strength: Strength
     whole: bool
     messages: int
 
@@ -54,6 +57,7 @@ def leak(result: Result) -> Leak:
         ssim=float(np.mean(alike)) if alike else None,
         named=share(sum(rank == 1 for rank in ranks), len(ranks)),
         labels=result["labels"],
+        strength=strength([image["psnr"] for image in images], ranks, result["people"], CONTROL),
         whole=result["whole"] == result["messages"],
         messages=result["messages"],
     )
@@ -75,8 +79,10 @@ def control_of(cell: Cell) -> Cell:
     return replace(Cell(cell.net), norm=cell.norm, rounds=cell.rounds)
 
 
-def strong_enough(found: Leak | None) -> bool | None:
-    """Whether a control says that the attack can do something; None where it was not run."""
-    if found is None or found.psnr.value is None:
-        return None
-    return found.psnr.value >= CONTROL_DB or (found.named.value or 0.0) >= CONTROL_NAMED
+def said_of(control: Leak | None) -> str:
+    """What a control says of the attack."""
+    if control is None:
+        return "not run"
+    if not control.strength.holds:
+        return "attack too weak"
+    return "holds for naming alone" if control.strength.by_naming else "holds"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from medfed.results import Estimate
-from simulations.benchmarks.leakage.figures import Leak, control_of, strong_enough
+from simulations.benchmarks.leakage.figures import Leak, control_of, said_of
 from simulations.benchmarks.leakage.plan import DEFENCES, Cell, defended
 from simulations.benchmarks.leakage.utility import Utility
 
@@ -21,7 +21,7 @@ def grid_table(leaks: Leaks, cells: Sequence[Cell]) -> str:
         found = leaks.get(cell)
         if found is not None:
             shown = (cell.net, cell.norm, cell.rounds, cell.batch, cell.steps, "whole" if found.whole else "one step")
-            lines.append(_line(*shown, *_figures(found), _control(leaks, cell)))
+            lines.append(_line(*shown, *_figures(found), said_of(leaks.get(control_of(cell)))))
     return "\n".join(lines)
 
 
@@ -64,11 +64,6 @@ def _figures(found: Leak) -> tuple[str, ...]:
         f"{estimate(found.named, 2)}, n {found.named.n}",
         "" if found.labels is None else f"{found.labels:.2f}",
     )
-
-
-def _control(leaks: Leaks, cell: Cell) -> str:
-    holds = strong_enough(leaks.get(control_of(cell)))
-    return {True: "holds", False: "attack too weak", None: "not run"}[holds]
 
 
 def estimate(value: Estimate, digits: int) -> str:

@@ -27,7 +27,8 @@ def test_the_order_within_a_pass_is_free() -> None:
 def test_passes_are_matched_before_they_are_averaged() -> None:
     once, noise = pictures(3), 0.01 * torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     slots = torch.cat([once + noise, (once - noise)[[2, 0, 1]]])
-    images, labels = merged(slots, torch.tensor([0, 1, 2, 2, 0, 1]), TWO_PASSES)
+    images, labels, rows = merged(slots, torch.tensor([0, 1, 2, 2, 0, 1]), TWO_PASSES)
+    assert rows.tolist() == [0, 1, 2, 2, 0, 1]
     torch.testing.assert_close(images, once)
     assert labels.tolist() == [0, 1, 2]
 

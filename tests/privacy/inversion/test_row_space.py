@@ -20,7 +20,7 @@ from privacy.inversion.layer_inputs import LayerInput, convolutions, network
 from privacy.inversion.observation import Observation
 from privacy.inversion.patches import Convolution, layer_input_direction, patch_index, spanned
 from privacy.inversion.pyramid import Pyramid
-from privacy.inversion.row_space import MID, RowSpace, read_target, same_for_all
+from privacy.inversion.row_space import EXTREME, MID, RowSpace, read_target, same_for_all
 from privacy.measures.images import psnr
 from tests.privacy.inversion.cases import convolutional, gradient, pictures
 
@@ -67,6 +67,14 @@ def test_a_layer_of_more_positions_than_outputs_or_of_too_few_equations_is_not_s
     assert not spanned(nn.Conv2d(3, 30, 3, padding=1), (3, 5, 5))
 
 
+def test_values_that_a_stride_steps_over_are_not_read() -> None:
+    """Of the last row and column nothing is said: any map that is zero elsewhere fits, which is no knowledge."""
+    layer = nn.Conv2d(6, 30, 3, stride=2)
+    assert spanned(layer, (6, 7, 7))
+    assert not spanned(layer, (6, 8, 8))
+    assert layer_input_direction(layer, weight_gradient(layer, drawn(1, 6, 8, 8).relu()), (6, 8, 8)).doubt > 0.1
+
+
 def test_patches_are_those_of_unfold() -> None:
     layer, inputs = nn.Conv2d(3, 8, (3, 2), stride=(2, 1), padding=(1, 2), dilation=(1, 2)), drawn(1, 3, 6, 5)
     expected = functional.unfold(inputs, (3, 2), dilation=(1, 2), padding=(1, 2), stride=(2, 1))[0].T
@@ -111,7 +119,8 @@ def test_a_network_that_hides_contrast_gives_the_image_away_but_for_it() -> None
     truth = pictures(1, (1, 16, 16))
     found = run_inversion(bundled(truth), attack=RowSpace(steps=400))
     assert found.labels.tolist() == [1]
-    assert float((found.images - MID).abs().max()) == pytest.approx(0.42, abs=1e-6)
+    assert -float(found.images.quantile(EXTREME) - MID) == pytest.approx(0.47, abs=1e-5)
+    assert float(found.images.quantile(1 - EXTREME) - MID) <= 0.36 + 1e-5
     assert likeness(found.images, truth) >= 28
     beaten = run_inversion(bundled(truth), attack=InvertingGradients(iterations=20))
     assert likeness(beaten.images, truth) <= 20
@@ -151,6 +160,8 @@ def test_a_layer_that_is_too_large_or_was_not_sent_is_not_read() -> None:
     seen = bundled(pictures(1, (1, 16, 16)))
     assert read_target(seen, 4096) is not None
     assert read_target(seen, 100) is None
+    still = {name: 0 * value if name.startswith("features") else value for name, value in seen.change.items()}
+    assert read_target(seen.replace(change=still), 4096) is None
     kept = {name: value for name, value in seen.change.items() if "features.14" not in name and "17" not in name}
     assert read_target(seen.replace(change=kept), 4096) is None
 

@@ -63,6 +63,19 @@ class Flat:
 
 
 @plugin
+class Pooled:
+    """A convolution over the whole image, and BatchNorm on the one pixel that is left."""
+
+    def __call__(self, task: Task) -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(task.channels, 4, task.image_size),
+            nn.BatchNorm2d(4),
+            nn.Flatten(),
+            nn.Linear(4, task.num_outputs),
+        )
+
+
+@plugin
 class Convolutions:
     """Two strided convolutions with sigmoids and a linear layer, after the LeNet of Zhu et al. (NeurIPS 2019)."""
 

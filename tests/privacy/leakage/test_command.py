@@ -14,6 +14,7 @@ from medfed import cli
 from medfed.config import parse_scenario
 from medfed.params import load_metadata, load_weights, save_weights
 from privacy.leakage.cli import _ended_by_ctrl_c
+from privacy.leakage.default import ATTACK
 from simulations.run import simulate
 from tests.simulations.conftest import TINY
 
@@ -45,6 +46,18 @@ def test_an_attack_writes_pictures_and_figures(run: Path, capsys: pytest.Capture
     assert (found["round"], found["site"], found["images_in_update"], found["local_steps"]) == (1, "site-01", 2, 1)
     assert (found["images_looked_for"], found["whole_training_simulated"], found["iterations"]) == (2, True, 3)
     assert found["stopped"] == "iterations"
+    assert (found["attack"]["name"], found["came_to"]["name"]) == (ATTACK, "inverting_gradients")  # of two images
+    assert found["knowledge"] == {
+        "labels": False,
+        "masks": False,
+        "batch_norm_statistics": True,
+        "class_counts": True,
+        "hyper_parameters": True,
+    }
+    bounds = {"targets": 10, "slots": 8, "most_steps": 20, "decoys": 99, "control_images": 1, "max_iterations": 3}
+    assert found["bounds"] == bounds
+    assert found["classes_or_masks_told"] is False
+    assert found["before_noise"]["what"].startswith("the recorded update")
     assert len(found["images"]) == 2
     assert len(found["control"]) == 1
     assert all(1 <= image["rank"] <= found["decoys"] + 1 for image in found["images"])

@@ -11,6 +11,8 @@ from torch.nn import functional
 
 from medfed.models.initial import initial_weights, trained_entries
 from medfed.params import load_metadata, load_weights, save_weights
+from privacy.inversion.memory import restart_bytes
+from privacy.inversion.observation import require_sound
 from privacy.leakage.control import gradient_of, undefended
 from privacy.leakage.observed import noised, observe, unmodelled, within_reach
 from privacy.leakage.recorded import LeakageError, read_recorded, recorded_messages
@@ -81,13 +83,63 @@ def test_beyond_reach_a_change_is_the_direction_of_one_step(tmp_path: Path) -> N
         assert seen.num_examples == seen.batch_size <= 6
 
 
+def test_what_does_not_fit_into_memory_is_looked_for_in_part_or_refused(tmp_path: Path) -> None:
+    """The bounds are what the pieces take: all steps, one step on three images, on one."""
+    scenario, recorded, truth, data = opened(tmp_path, **{"training.batch_size": 2, "training.local_steps": 3})
+    full = observe(scenario, recorded, truth, data)
+    whole = restart_bytes(full)
+    assert within_reach(full, scenario, 6, 3, whole).whole
+    few = full.replace(local_steps=1, num_examples=3, batch_size=3)
+    shown = within_reach(full, scenario, 6, 3, restart_bytes(few))
+    assert (shown.whole, shown.observation.num_examples) == (False, 3)
+    assert shown.untold
+    one = restart_bytes(few.replace(num_examples=1, batch_size=1))
+    assert one < restart_bytes(few) < whole
+    with pytest.raises(LeakageError, match=r"one image of shape \(1, 12, 12\) takes about 0\.0 GiB") as error:
+        within_reach(full, scenario, 6, 3, one - 1)
+    assert "\n" not in str(error.value)
+
+
+def test_a_balanced_positive_weight_is_that_of_what_the_site_holds(tmp_path: Path) -> None:
+    """Site b holds positives alone. The gradient is the real step; without the counts it is another."""
+    loss = {"name": "bce", "pos_weight": "balanced"}
+    changes = {"training.batch_size": 2, "training.loss": loss, "task.head": "sigmoid"}
+    scenario, recorded, truth, data = opened(tmp_path, site="b", **changes)
+    full = observe(scenario, recorded, truth, data)
+    assert full.class_counts is not None
+    assert full.class_counts.tolist() == [0, TRAIN]
+    for seen, same in ((full, True), (full.replace(class_counts=None), False)):
+        gradient = gradient_of(seen, truth)
+        assert same == all(torch.allclose(recorded.change[n], -0.1 * g, atol=1e-7) for n, g in gradient.items())
+
+
 def test_decoys_are_of_other_patients_of_the_site(tmp_path: Path) -> None:
     _, _, truth, data = opened(tmp_path)
     decoys = decoys_of(data, truth, (), 1000, np.random.default_rng(0))
-    others = {p for part in (data.train, data.val, data.test) for p in part.patients} - set(truth.patients)
+    others = {p for part in (data.train, data.val) for p in part.patients} - set(truth.patients)
     assert sorted(decoys.patients) == sorted(others)
+    assert (len(others), decoys.from_test) == (15, 0)
     assert len(decoys.draw(7, np.random.default_rng(0))) == 7
     assert len(decoys_of(data, truth, (), 5, np.random.default_rng(0)).images) == 5
+
+
+def test_test_images_only_fill_a_line_up(tmp_path: Path) -> None:
+    """They are often of another draw, and an attacker would tell the right one by that."""
+    _, _, truth, data = opened(tmp_path)
+    decoys = decoys_of(data, truth, (), 1000, np.random.default_rng(0), enough=20)
+    of_test = [patient for patient in decoys.patients if patient in data.test.patients]
+    assert (len(decoys.images), len(of_test), decoys.from_test) == (20, 5, 5)
+
+
+def test_no_decoy_is_an_image_that_took_part(tmp_path: Path) -> None:
+    """The same film under two names: nothing could tell the two apart, and no attack would name the right one."""
+    _, _, truth, data = opened(tmp_path)
+    taken, double = data.train.images[truth.rows[0]], int(data.val.rows[3])
+    data.val.images[double] = taken
+    decoys = decoys_of(data, truth, (), 1000, np.random.default_rng(0))
+    assert len(decoys.patients) == 14
+    assert data.val.patients[3] not in decoys.patients
+    assert not any(torch.equal(image, truth.images[0]) for image in decoys.images)
 
 
 def test_what_is_not_simulated_is_said(tmp_path: Path) -> None:
@@ -104,7 +156,14 @@ def test_what_is_not_simulated_is_said(tmp_path: Path) -> None:
         "adversarial",
         "training",
     ]
+    (said,) = unmodelled(scenario_of(**{"federation.compression": {"name": "top_k", "share": 0.1}}))
+    assert said.startswith('compression "top_k" rounds or leaves out')
+    transformed = scenario_of(**{"training.transforms": ("affine",)})
+    assert unmodelled(transformed) == []
+    assert unmodelled(transformed, passes=2)[0].startswith("images are transformed at random anew in every pass")
     local = {"name": "local", "clip": 1.0, "noise_multiplier": 1.0}
+    (said,) = unmodelled(scenario_of(**{"privacy.mechanism": local}))
+    assert "carries the noise" in said
     central = {"name": "central", "clip": 1.0, "noise_multiplier": 1.0}
     assert noised(scenario_of(**{"privacy.mechanism": local}))
     assert not noised(scenario_of(**{"privacy.mechanism": central}))
@@ -190,6 +249,24 @@ def test_statistics_of_one_step_give_the_mean_of_the_batch_away(tmp_path: Path) 
     assert max(relative_error(found[layer], expected[layer]) for layer in found) < 1e-5
     wrong = true_batch_means(model, recorded.weights, truth.images.flip(2))
     assert max(relative_error(found[layer], wrong[layer]) for layer in found) > 1e-3
+
+
+ONE_PIXEL = {"model": {"name": "tests.privacy.leakage.attackers:Pooled"}, "federation.batch_norm": "average"}
+
+
+def test_a_network_of_maps_of_one_pixel_has_a_control_and_statistics(tmp_path: Path) -> None:
+    """BatchNorm sees one value per channel of one image: the control of one image has the running statistics."""
+    scenario, recorded, truth, data = opened(tmp_path, **ONE_PIXEL, **{"training.batch_size": 2})
+    full = observe(scenario, recorded, truth, data)
+    seen, one = undefended(full, truth, 0)
+    assert (full.batch_norm, seen.batch_norm) == ("train", "frozen")
+    require_sound(seen)
+    model = scenario.model(scenario.model_task)
+    model.load_state_dict(recorded.weights)
+    functional.cross_entropy(model.eval()(one.images), one.labels).backward()
+    assert all(torch.allclose(seen.change[n], -p.grad, atol=1e-7) for n, p in model.named_parameters())
+    found = true_batch_means(full.model, recorded.weights, one.images)
+    assert torch.allclose(found["1"], model[0](one.images).flatten(), atol=1e-6)
 
 
 def test_buffers_that_tell_something_are_named_and_kept_ones_are_not(tmp_path: Path) -> None:

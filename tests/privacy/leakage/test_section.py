@@ -8,14 +8,17 @@ import pytest
 import torch
 
 from medfed.audit.contract import NotTestedError
-from medfed.audit.costs import pass_seconds
+from medfed.audit.costs import FLOPS, GRADIENT, pass_seconds
 from medfed.audit.plan import build_section, settings
 from medfed.audit.results import SectionResult
 from medfed.audit.tables import costs
 from medfed.audit.verdicts import clopper_pearson
 from medfed.params import load_metadata, load_weights, save_weights
 from medfed.registry import table
-from privacy.leakage.costs import DOUBLE_BACKWARD, EVALUATION
+from privacy.inversion.inverting_gradients import InvertingGradients
+from privacy.leakage.campaign import attack_messages, attack_ready, control_trials, prepare
+from privacy.leakage.costs import DESCENT, DOUBLE_BACKWARD, EVALUATION
+from privacy.leakage.same_setting import AGAIN, ITSELF, before_noise
 from privacy.leakage.section import GradientInversion
 from tests.privacy.leakage.attackers import Blind, Dictionary
 from tests.privacy.leakage.recorded_run import SITES, recorded_run, scenario_of
@@ -52,14 +55,15 @@ def test_single_images_are_rebuilt_and_named_and_the_section_fails(tmp_path: Pat
     assert result.positive_control.holds
     assert result.positive_control.observed == pytest.approx(100.0)
     assert result.verdict == "FAIL"
-    assert [len(t.rows) for t in result.tables] == [2, 2, 6]
+    assert [len(t.rows) for t in result.tables] == [2, 2, 2, 8]
+    assert [row[3] for row in result.tables[2].rows] == [ITSELF] * 2
     assert [(s.site, s.value) for s in result.samples] == [("a", pytest.approx(100.0)), ("b", pytest.approx(100.0))]
 
 
 def test_an_attack_that_is_too_weak_never_passes(tmp_path: Path) -> None:
     """Thresholds that would be met, by an attack that finds nothing, are open all the same."""
     result = measure(tmp_path, {"inversion": Blind(), **LOOSE})
-    assert {finding.verdict for finding in result.findings} == {"PASS"}
+    assert {finding.verdict for finding in result.findings} == {"INCONCLUSIVE"}
     assert not result.positive_control.holds
     assert result.verdict == "INCONCLUSIVE"
 
@@ -79,17 +83,78 @@ def test_naming_that_could_be_luck_does_not_stand_for_the_psnr(tmp_path: Path) -
     """One patient of a line-up of six is named by a guess once in six times."""
     fields = {"inversion": Dictionary(contrast=0.5), "control_images": 1, "decoys": 5}
     result = measure(tmp_path, fields, model={"name": "tests.privacy.leakage.attackers:Flat"})
-    assert result.positive_control.metric == "mean PSNR in dB"
+    assert result.positive_control.metric == "median PSNR in dB"
     assert not result.positive_control.holds
 
 
-def test_noise_stops_an_attack_that_its_control_shows_to_be_strong(tmp_path: Path) -> None:
-    context = recorded_run(tmp_path, scenario_of(**NOISED), rounds=(1,))
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_noise_clears_an_update_only_where_the_attack_succeeds_without_it(tmp_path: Path, batch_size: int) -> None:
+    """The dictionary solves any update of one image, and none of two: it shows nothing there by failing under noise."""
+    context = recorded_run(tmp_path, scenario_of(**NOISED, **{"training.batch_size": batch_size}), rounds=(1,))
     add_noise(tmp_path)
     result = GradientInversion(inversion=Dictionary(), control_images=2, decoys=20, **LOOSE)(context)
     assert result.positive_control.holds
     assert any("carries the noise" in said for said in result.not_tested)
     assert result.findings[1].estimate.value == 0.0
+    assert [row[3] for row in result.tables[2].rows] == [AGAIN] * 2
+    assert all((row[4] > 99.0) is (batch_size == 1) for row in result.tables[2].rows)
+    assert result.verdict == ("PASS" if batch_size == 1 else "INCONCLUSIVE")
+    assert batch_size == 1 or "does not succeed on the same updates without noise" in result.findings[0].what
+
+
+@pytest.mark.parametrize("compression", ["none", "float16"])
+def test_an_update_before_noise_is_what_the_client_sends_without_any(tmp_path: Path, compression: str) -> None:
+    """Bit for bit; the fixture's recorded updates have no noise, whatever the scenario says."""
+    changes = {"training.transforms": ("affine",), "training.local_steps": 3, "federation.compression": compression}
+    context = recorded_run(tmp_path, scenario_of(**NOISED, **changes), rounds=(1,))
+    bounds, attack = GradientInversion(decoys=20).bounds, Blind()
+    message = attack_ready(context, bounds, attack, prepare(context, bounds, 1, "b", set()))
+    expected = message.recorded.change
+    message.full.model.load_state_dict({n: v + 1 for n, v in message.recorded.weights.items()})
+    before = before_noise(context, message, context.site("b"))
+    assert before.keys() == expected.keys()
+    assert all(torch.equal(before[name], value) for name, value in expected.items())
+
+
+def test_what_a_client_strategy_does_is_not_repeated_and_clears_nothing(tmp_path: Path) -> None:
+    changes = {"federation.strategy": {"name": "fedprox"}}
+    context = recorded_run(tmp_path, scenario_of(**NOISED, **changes), rounds=(1,))
+    add_noise(tmp_path)
+    result = GradientInversion(inversion=Dictionary(), control_images=2, decoys=20, **LOOSE)(context)
+    assert result.positive_control.holds
+    assert result.tables[2].rows[0][3:] == (
+        "not attacked: what the client strategy does is not repeated here",
+        None,
+        None,
+    )
+    assert result.verdict == "INCONCLUSIVE"
+
+
+def test_a_control_that_was_cut_short_is_no_control(tmp_path: Path) -> None:
+    """Asked after every evaluation: of three controls of one each the second is cut, and the third not begun."""
+    context = recorded_run(tmp_path, scenario_of(), rounds=(1,))
+    bounds = GradientInversion(control_images=3, decoys=20).bounds
+    messages = attack_messages(context, bounds, Blind(), 2)
+    answers = iter((False, True))
+    found = control_trials(context, bounds, Blind(), messages, stop=lambda: next(answers))
+    assert len(found) == 1
+    assert len(control_trials(context, bounds, Blind(), messages)) == 2
+
+
+@pytest.mark.parametrize(
+    ("slots", "told"), [(8, "yes"), (2, "of 0 of 2 updates; of no use where only a part is looked for")]
+)
+def test_the_table_says_which_labels_were_of_use(tmp_path: Path, slots: int, told: str) -> None:
+    """As it was, whatever was asked for; and what the attack does not model."""
+    changes = {"training.local_steps": 6, "federation.compression": "float16", "training.transforms": ("affine",)}
+    result = measure(tmp_path, {"inversion": Blind(), "control_images": 1, "slots": slots, "labels": True}, **changes)
+    *_, threat = result.tables
+    granted = {row[0]: row[1] for row in threat.rows}
+    assert granted["Knows the classes or masks"] == told
+    assert granted["Knows how many images of each class a site holds"] == "yes"
+    assert granted["Attack"] == "tests.privacy.leakage.attackers:Blind"
+    assert granted["Does not model"].startswith('compression "float16"')
+    assert any("nobody knows whose" in said for said in result.not_tested) is (slots == 2)
 
 
 def test_statistics_of_one_step_are_flagged(tmp_path: Path) -> None:
@@ -97,9 +162,17 @@ def test_statistics_of_one_step_are_flagged(tmp_path: Path) -> None:
     *_, finding = result.findings
     assert (finding.estimate.value, finding.verdict) == (1.0, "FAIL")
     assert "BatchNorm" in finding.what
-    errors = [float(row[-1]) for row in result.tables[2].rows]
+    errors = [float(row[-1]) for row in result.tables[3].rows]
     assert max(errors) < 1e-4
     assert result.verdict == "FAIL"
+
+
+def test_the_table_says_what_the_default_attack_came_to(tmp_path: Path) -> None:
+    """Two images are too many for row_space."""
+    fields = {"max_iterations": 1, "control_images": 1, "updates": 1}
+    result = measure(tmp_path, fields, **{"training.batch_size": 2})
+    said = "row_space, which is inverting_gradients on 1 of 1 updates and on the control"
+    assert result.tables[-1].rows[0] == ("Attack", said)
 
 
 @pytest.mark.parametrize("planted", [True, False])
@@ -180,15 +253,26 @@ def test_the_same_seed_gives_the_same_result(tmp_path: Path) -> None:
 
 
 def test_a_budget_makes_it_cheaper_and_nothing_recorded_costs_nothing(tmp_path: Path) -> None:
-    """By hand: iterations x (updates and controls, and images x passes); every next setting costs less."""
-    context = recorded_run(tmp_path, scenario_of(), rounds=(1,))
-    cost = costs()["gradient_inversion"]
-    plain = GradientInversion(updates=2, slots=4, control_images=2, max_iterations=10)
-    by_hand = 10 * (4 * EVALUATION + 10 * DOUBLE_BACKWARD * pass_seconds(context))
-    assert cost.seconds(plain, context) == pytest.approx(by_hand)
+    """By hand: iterations x (steps of updates and controls, and images x passes); every next setting costs less."""
+    wide = {"model.width": 8}
+    context = recorded_run(tmp_path, scenario_of(**wide, **{"training.local_steps": 6}), rounds=(1,))
+    cost, one = costs()["gradient_inversion"], pass_seconds(context)
+    for slots, steps, images in ((4, 1, 4), (6, 6, 6)):
+        plain = GradientInversion(updates=2, slots=slots, control_images=3, max_iterations=10)
+        by_hand = 10 * ((2 * steps + 3) * EVALUATION + (2 * images + 3) * DOUBLE_BACKWARD * one)
+        assert cost.seconds(plain, context) == pytest.approx(by_hand)
+    noised = recorded_run(tmp_path / "noised", scenario_of(**NOISED, **wide, **{"training.local_steps": 6}), rounds=())
+    by_hand = 10 * ((4 * 6 + 3) * EVALUATION + (4 * 6 + 3) * DOUBLE_BACKWARD * one)
+    assert cost.seconds(plain, noised) == pytest.approx(by_hand)
     made = [GradientInversion(), *(GradientInversion(**cheaper) for cheaper in cost.cheaper)]
     seconds = [cost.seconds(section, context) for section in made]
     assert seconds == sorted(seconds, reverse=True)
+    single = recorded_run(tmp_path / "single", scenario_of(**wide), rounds=())
+    read, descended = (GradientInversion(slots=8, inversion=name) for name in (None, InvertingGradients()))
+    layer = (16 * 3 * 3) ** 3 / FLOPS  # the first with no more positions (3 x 3) than outputs (32)
+    by_hand = 5 * (layer + 800 * (DESCENT + GRADIENT * one) + 40 * (EVALUATION + DOUBLE_BACKWARD * one))
+    assert cost.seconds(read, single) == pytest.approx(by_hand)
+    assert cost.seconds(descended, single) == pytest.approx(5 * 500 * (EVALUATION + DOUBLE_BACKWARD * one))
     assert cost.seconds(plain, recorded_run(tmp_path / "none", scenario_of(record={"rounds": ()}), rounds=())) == 0.0
 
 

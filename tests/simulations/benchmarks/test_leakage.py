@@ -15,7 +15,7 @@ from privacy.leakage.recorded import read_recorded
 from privacy.leakage.truth import decoys_of, truth_of
 from simulations.benchmarks.leakage import case
 from simulations.benchmarks.leakage.case import Limits
-from simulations.benchmarks.leakage.figures import control_of, leak, strong_enough
+from simulations.benchmarks.leakage.figures import control_of, leak, said_of
 from simulations.benchmarks.leakage.page import defences_table, grid_table
 from simulations.benchmarks.leakage.plan import DEFENCES, NETS, ROUNDS, Cell, defended, full, small, training_run
 from simulations.benchmarks.leakage.recording import record
@@ -40,7 +40,7 @@ CHANGES = {
 def result(*psnrs: tuple[int, float], rank: int = 1) -> dict[str, object]:
     images = [{"message": n, "psnr": p, "registered_psnr": p, "ssim": None, "rank": rank} for n, p in psnrs]
     number = len({n for n, _ in psnrs})
-    return {"images": images, "messages": number, "whole": number, "labels": None, "cpu_seconds": 1.0}
+    return {"images": images, "messages": number, "whole": number, "people": 100, "labels": None, "cpu_seconds": 1.0}
 
 
 def test_a_recorded_message_is_that_of_a_whole_run(tmp_path: Path) -> None:
@@ -77,6 +77,7 @@ def test_a_sum_of_single_steps_is_the_step_on_all_images(tmp_path: Path) -> None
 def test_a_cell_measures_every_image_of_its_messages(attacker: str, defence: str) -> None:
     found = case.run(Cell(defence=defence, attacker=attacker), Limits(messages=1, iterations=1), None)
     assert len(found["images"]) == (5 if defence == "secure aggregation" else 1)
+    assert found["people"] == 100
     assert found["whole"] == (0 if attacker == "one image" else 1)
     assert all(1 <= image["rank"] <= 100 for image in found["images"])
 
@@ -102,11 +103,14 @@ def test_the_interval_is_over_messages_not_images() -> None:
     assert leak(result((0, 8.0), (0, 12.0))).psnr.low is None
 
 
-def test_an_attack_is_strong_enough_by_its_decibels_or_by_naming() -> None:
-    assert strong_enough(leak(result((0, 25.0), rank=7)))
-    assert strong_enough(leak(result((0, 12.0))))
-    assert strong_enough(leak(result((0, 12.0), rank=2))) is False
-    assert strong_enough(None) is None
+def test_an_attack_is_strong_enough_by_its_decibels_or_by_naming_beyond_luck() -> None:
+    """A guess names one of one in a line-up of 6 once in 6 times; in one of 100 once in 100; three of three in 216."""
+    assert said_of(leak(result((0, 25.0), rank=7))) == "holds"
+    assert said_of(leak(result((0, 12.0)))) == "holds for naming alone"
+    assert said_of(leak(result((0, 12.0)) | {"people": 6})) == "attack too weak"
+    assert said_of(leak(result((0, 12.0), (1, 12.0), (2, 12.0)) | {"people": 6})) == "holds for naming alone"
+    assert said_of(leak(result((0, 12.0), rank=2))) == "attack too weak"
+    assert said_of(None) == "not run"
     cell = Cell("skin", "frozen", ROUNDS, 8, 5, "batch", "int8", "masked")
     assert control_of(cell) == Cell("skin", "frozen", ROUNDS)
 
