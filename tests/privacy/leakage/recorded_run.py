@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from client.local import local_round
 from medfed.audit.contract import AuditContext
@@ -13,9 +14,12 @@ from medfed.data.dataset import Dataset
 from medfed.data.table import Record
 from medfed.messages import Request
 from medfed.models.initial import initial_model, initial_weights, personal_entries
+from medfed.params import load_metadata, load_weights, save_weights
 from medfed.report.load import RunData
 from medfed.results import MeanSummary, Summary
 from medfed.run_folder import RunFolder
+from privacy.leakage.recorded import read_recorded
+from privacy.leakage.truth import truth_of
 
 SIDE, TRAIN, HELD = 12, 6, 40
 SITES = ("a", "b")
@@ -34,6 +38,12 @@ batch_size = 1
 loss = "cross_entropy"
 optimizer = { name = "sgd", lr = 0.1 }
 """
+
+NORMED = {"model.norm": "batch", "federation.batch_norm": "average"}
+LOOSE = {"max_named": 0.99, "max_rebuilt": 0.99}
+"""Thresholds that two images can meet: the interval of none of two ends at 0.84."""
+
+NOISED = {"privacy.mechanism": {"name": "local", "clip": 1.0, "noise_multiplier": 1.0}}
 
 
 def scenario_of(**changes: Any) -> Scenario:
@@ -82,3 +92,21 @@ def context_of(folder: Path, scenario: Scenario, data: Dataset) -> AuditContext:
         name="discs", status="COMPLETED", task="classification", headline_metric="auroc", mean=MeanSummary(), **figures
     )
     return AuditContext(scenario, RunData(folder, summary), data, initial_model(scenario).eval(), seed=1)
+
+
+def opened(folder: Path, site: str = "a", number: int = 1, **changes: Any) -> Any:
+    """The scenario, what the site sent in that round, what it was made of, and the site's data."""
+    scenario = scenario_of(**changes)
+    context = recorded_run(folder, scenario)
+    recorded = read_recorded(folder, scenario, number, site)
+    data = context.site(site)
+    return scenario, recorded, truth_of(scenario, recorded, data), data
+
+
+def add_noise(folder: Path) -> None:
+    """As a site would: of norm far above that of the updates."""
+    draws = torch.Generator().manual_seed(0)
+    for site in SITES:
+        path = folder / "recorded" / "1" / f"{site}.safetensors"
+        noised = {name: torch.randn(value.shape, generator=draws) for name, value in load_weights(path).items()}
+        save_weights(path, noised, load_metadata(path))
