@@ -73,15 +73,18 @@ def test_a_cut_run_goes_on_to_the_same_bits(site: str, whole: RunResult, tiny, t
 def test_a_fault_at_one_site_of_a_batch_is_told_of_that_site_alone(
     tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found, asked = client.site._site, Counter[str]()
+    found, asked = client.site._sites, Counter[str]()
 
-    def unreadable(path: str, scenario: Any, site: str) -> Any:
-        asked[site] += 1
-        if site == "site-02" and asked[site] > 1:  # the first time, it introduces itself
-            raise DataError("scan.png: cannot be read")
-        return found(path, scenario, site)
+    def unreadable(*about: Any) -> Any:
+        def data_of(site: str) -> Any:
+            asked[site] += 1
+            if site == "site-02" and asked[site] > 1:  # the first time, it introduces itself
+                raise DataError("scan.png: cannot be read")
+            return found(*about)(site)
 
-    monkeypatch.setattr(client.site, "_site", unreadable)
+        return data_of
+
+    monkeypatch.setattr(client.site, "_sites", unreadable)
     failed: list[tuple[str, str]] = []
 
     def listen(event: events.Event) -> None:
